@@ -1,0 +1,62 @@
+//! What everything else is handed: the store, the clock, the log keys.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::clock::{Clock, SystemClock};
+use crate::http::Compressed;
+use crate::signers::FileSigners;
+use crate::store::Store;
+use crate::store::sqlite::Sqlite;
+
+/// The application.
+pub struct App {
+    /// The store.
+    pub store: Arc<Sqlite>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The private keys of the logs.
+    pub signers: Arc<FileSigners>,
+    /// The folder that all of it is in.
+    pub data: PathBuf,
+    /// Composed and compressed scripts, by what they were made from.
+    pub scripts: Compressed,
+}
+
+/// Opens what is in this folder, making it if it is not there.
+///
+/// # Errors
+/// If the folder cannot be used, or the store refuses what is in it.
+pub fn open(data: &Path) -> anyhow::Result<App> {
+    std::fs::create_dir_all(data).with_context(|| format!("cannot make the folder {}", data.display()))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("cannot keep others out of {}", data.display()))?;
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let signers = Arc::new(FileSigners::new(data.join("keys")));
+    let store = Sqlite::open(data, Arc::clone(&clock), Arc::clone(&signers) as _)
+        .with_context(|| format!("cannot open the store in {}", data.display()))?;
+    Ok(App { store: Arc::new(store), clock, signers, data: data.to_owned(), scripts: Compressed::default() })
+}
+
+impl App {
+    /// Publishes the checkpoint of every log that has grown, again and again.
+    pub async fn publish_forever(self: Arc<Self>, every: Duration) {
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            for site in &self.store.registry().sites {
+                if let Err(error) = self.store.publish(site).await {
+                    tracing::error!(%error, site = %site.id, "the checkpoint of {} was not published", site.id);
+                }
+            }
+        }
+    }
+}

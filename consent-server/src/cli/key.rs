@@ -1,0 +1,92 @@
+//! `consent key create|list|revoke`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use consent_core::id::SiteId;
+
+use super::{ACTOR, Data, block_on};
+use crate::app;
+use crate::keys::{Role, mint};
+use crate::store::{Change, Store};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Create a key; it is shown once
+    #[command(
+        after_help = "Example:\n  consent key create --role backend --site shop --label \"order service\" --days 365"
+    )]
+    Create {
+        /// backend, officer or admin
+        #[arg(long)]
+        role: String,
+        /// A site it is for; repeat for more
+        #[arg(long = "site", required = true)]
+        sites: Vec<String>,
+        /// What it is for
+        #[arg(long, default_value = "")]
+        label: String,
+        /// After how many days it ends; without, it does not
+        #[arg(long)]
+        days: Option<u16>,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// List the keys, without their secrets
+    #[command(after_help = "Example:\n  consent key list")]
+    List {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// End a key, at once
+    #[command(after_help = "Example:\n  consent key revoke 4kq2zt7a")]
+    Revoke {
+        /// Its id, as `key list` shows it
+        id: String,
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Create { role, sites, label, days, data } => {
+            let Some(role) = Role::parse(&role) else { bail!("the role \"{role}\" is not backend, officer or admin") };
+            let app = app::open(&data.data)?;
+            let registry = app.store.registry();
+            let mut ids: Vec<SiteId> = Vec::new();
+            for site in &sites {
+                ids.push(registry.site(site).with_context(|| format!("there is no site {site}"))?.id.clone());
+            }
+            ids.sort();
+            ids.dedup();
+            let now = app.clock.now();
+            let (key, secret) = mint(role, ids, &label, now, days.map(|days| now.plus_days(days)));
+            let id = key.id.clone();
+            block_on(app.store.change(Change::CreateKey(key), ACTOR))??;
+            eprintln!("created {} key {id}; this is the only time it is shown:", role.as_str());
+            println!("{}", secret.reveal());
+        }
+        Command::List { data } => {
+            let app = app::open(&data.data)?;
+            let now = app.clock.now();
+            for key in &app.store.registry().keys {
+                let sites: Vec<&str> = key.sites.iter().map(SiteId::as_str).collect();
+                let state = match (key.revoked_at, key.expires_at) {
+                    (Some(at), _) => format!("revoked {at}"),
+                    (None, Some(end)) if !key.is_live(now) => format!("expired {end}"),
+                    (None, Some(end)) => format!("until {end}"),
+                    (None, None) => "live".to_owned(),
+                };
+                println!("{}\t{}\t{}\t{state}\t{}", key.id, key.role.as_str(), sites.join(" "), key.label);
+            }
+        }
+        Command::Revoke { id, data } => {
+            let app = app::open(&data.data)?;
+            block_on(app.store.change(Change::RevokeKey { id: id.clone() }, ACTOR))??;
+            println!("revoked key {id}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

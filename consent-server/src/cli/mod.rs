@@ -1,0 +1,122 @@
+//! The command line: one file for each verb.
+
+mod demo;
+mod doctor;
+mod export;
+mod key;
+mod notice;
+mod serve;
+mod site;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Consent management that can be proven: banner, service, evidence.
+#[derive(Debug, Parser)]
+#[command(name = "consent", version, after_help = "Example:\n  consent demo")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a small site with the banner, real gated scripts and all of the service
+    Demo(demo::Args),
+    /// Run the service
+    Serve(serve::Args),
+    /// Create, change and list sites
+    #[command(subcommand)]
+    Site(site::Command),
+    /// Create, list and revoke API keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Check and publish notices
+    #[command(subcommand)]
+    Notice(notice::Command),
+    /// Export the records of a site with their proof
+    Export(export::Args),
+    /// Check an export or a receipt offline
+    Verify(verify::Args),
+    /// Look for what is wrong with an installation
+    Doctor(doctor::Args),
+    /// Print the description of the HTTP API (OpenAPI)
+    Openapi,
+}
+
+/// Where the data is.
+#[derive(Debug, clap::Args)]
+struct Data {
+    /// The folder with the database and the log keys
+    #[arg(long, env = "CONSENT_DATA", default_value = "data")]
+    data: PathBuf,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr();
+    let done = match cli.command {
+        Command::Demo(args) => demo::run(args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Site(command) => site::run(command),
+        Command::Key(command) => key::run(command),
+        Command::Notice(command) => notice::run(command),
+        Command::Export(args) => export::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Openapi => {
+            println!("{}", crate::http::openapi());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("consent: {error:#}");
+        // For verify 1 means "proof failed"; everything else that goes wrong is 2 there, and 1 would be a lie.
+        ExitCode::from(2)
+    })
+}
+
+/// Logs hold no personal data: indexes, sites and errors. `CONSENT_LOG=debug` shows more of the same.
+fn log_to_stderr() {
+    let level = std::env::var("CONSENT_LOG").ok().and_then(|text| text.parse().ok()).unwrap_or(LevelFilter::INFO);
+    let filter = Targets::new().with_target("consent_server", level).with_default(LevelFilter::WARN);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    tracing_subscriber::registry().with(filter).with(lines).init();
+}
+
+/// A runtime for a command that asks the store once or twice.
+fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
+}
+
+/// The runtime of a server, and a future that resolves when the process is asked to stop.
+fn serve_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+/// Resolves at SIGINT or SIGTERM.
+async fn stop() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    drop(interrupt.await);
+}
+
+/// Who a command's acts are recorded for.
+const ACTOR: &str = "command line";

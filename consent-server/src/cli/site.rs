@@ -1,0 +1,102 @@
+//! `consent site create|set|list`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use consent_core::id::SiteId;
+
+use super::{ACTOR, Data, block_on};
+use crate::app;
+use crate::store::{Change, SiteSettings, Store};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Create a site with its log
+    #[command(
+        after_help = "Example:\n  consent site create shop --log-origin shop.example/consent --origin https://shop.example"
+    )]
+    Create {
+        /// Its id: [a-z][a-z0-9-]{0,31}
+        site: String,
+        /// The first line of its checkpoints, a name without scheme; it can never change
+        #[arg(long)]
+        log_origin: String,
+        /// A web origin whose pages may post decisions; repeat for more
+        #[arg(long = "origin", required = true)]
+        origins: Vec<String>,
+        /// The Domain of the cookie, where the service is on another host of the same registrable domain
+        #[arg(long)]
+        cookie_domain: Option<String>,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Change the allowed origins of a site
+    #[command(
+        after_help = "Example:\n  consent site set shop --origin https://shop.example --origin https://www.shop.example"
+    )]
+    Set {
+        /// Its id
+        site: String,
+        /// A web origin whose pages may post decisions; repeat for more
+        #[arg(long = "origin", required = true)]
+        origins: Vec<String>,
+        /// The Domain of the cookie
+        #[arg(long)]
+        cookie_domain: Option<String>,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// List the sites with their public log keys
+    #[command(after_help = "Example:\n  consent site list")]
+    List {
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Create { site, log_origin, origins, cookie_domain, data } => {
+            let id = SiteId::parse(&site).with_context(|| format!("the id \"{site}\""))?;
+            let settings = settings(origins, cookie_domain)?;
+            let app = app::open(&data.data)?;
+            let change = Change::CreateSite { id: id.clone(), log_origin, settings };
+            block_on(app.store.change(change, ACTOR))??;
+            let registry = app.store.registry();
+            let site = registry.site(id.as_str()).context("the site was created, and is not there")?;
+            println!("created site {id}; the public key of its log is\n{}", site.log_key);
+        }
+        Command::Set { site, origins, cookie_domain, data } => {
+            let app = app::open(&data.data)?;
+            let id = SiteId::parse(&site).with_context(|| format!("the id \"{site}\""))?;
+            let change = Change::UpdateSite { site: id.clone(), settings: settings(origins, cookie_domain)? };
+            block_on(app.store.change(change, ACTOR))??;
+            println!("changed site {id}");
+        }
+        Command::List { data } => {
+            let app = app::open(&data.data)?;
+            for site in &app.store.registry().sites {
+                println!(
+                    "{}\tnotice {}\t{}\t{}",
+                    site.id,
+                    site.notices.len(),
+                    site.settings.origins.join(" "),
+                    site.log_key
+                );
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn settings(origins: Vec<String>, cookie_domain: Option<String>) -> anyhow::Result<SiteSettings> {
+    for origin in &origins {
+        let (scheme, host) = origin.split_once("://").unwrap_or_default();
+        let plain = !host.is_empty() && !host.contains(['/', '?', '#', ' ', '*']) && *host == host.to_lowercase();
+        if !matches!(scheme, "http" | "https") || !plain {
+            bail!("\"{origin}\" is not a web origin such as https://shop.example");
+        }
+    }
+    Ok(SiteSettings { origins, cookie_name: "consent".to_owned(), cookie_domain })
+}

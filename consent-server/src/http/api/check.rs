@@ -1,0 +1,138 @@
+//! "May I process this for that subject?"
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use consent_core::consent::Status;
+use consent_core::id::SubjectId;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::app::App;
+use crate::http::object::{self, ConsentObject};
+use crate::http::problem::Problem;
+use crate::http::{body, caller};
+use crate::keys::Role;
+use crate::store::{Published, Site, Store};
+
+/// The most subjects in one request.
+const MOST: usize = 1000;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct Asked {
+    /// The category, or `category:service`, that `allowed` answers.
+    category: Option<String>,
+}
+
+fn notice(site: &Site) -> Result<&Arc<Published>, Problem> {
+    site.notice().ok_or_else(|| Problem::not_found("the site has no notice"))
+}
+
+/// Check one subject.
+///
+/// Fails closed: an unknown, expired, outdated or forgotten consent reads as denied.
+#[utoipa::path(
+    get,
+    path = "/v1/sites/{site}/subjects/{subject}/consent",
+    tag = "backend",
+    params(("site" = String, Path, description = "The site"), ("subject" = String, Path, description = "The subject, as a UUID or as in the cookie"), Asked),
+    responses(
+        (status = 200, description = "What holds", body = ConsentObject),
+        (status = 400, description = "Not a subject", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key, or a bad one", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "A key for something else", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown category: lists those that there are", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Try again, and deny meanwhile", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = []))
+)]
+pub(in crate::http) async fn one(
+    State(app): State<Arc<App>>,
+    Path((site, subject)): Path<(String, String)>,
+    query: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (site, _) = caller::with_key(&app, &headers, &site, Role::Backend)?;
+    let Query(asked) = query.map_err(|error| Problem::malformed(error.body_text()).at("query"))?;
+    let subject = object::subject(&subject, "subject")?;
+    let outline = &notice(&site)?.outline;
+    let choice = asked.category.as_deref().map(|text| object::choice(outline, text)).transpose()?;
+    let consent = app.store.consent(&site, &subject)?.unwrap_or_else(object::unknown);
+    let now = app.clock.now();
+    let mut object = ConsentObject::new(&site, outline, &subject, &consent, now);
+    object.allowed = choice.map(|choice| consent.view(outline, now, false).granted(&choice));
+    let mut response = Json(object).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct CheckBody {
+    /// At most 1000 subjects.
+    #[schema(value_type = Vec<String>)]
+    subjects: Vec<SubjectId>,
+    /// The category, or `category:service`.
+    category: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct CheckedAll {
+    results: Vec<Checked>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Checked {
+    #[schema(value_type = String, format = "uuid")]
+    subject: SubjectId,
+    #[schema(value_type = String)]
+    status: Status,
+    /// Whether the category may be used.
+    allowed: bool,
+}
+
+/// Check many subjects.
+#[utoipa::path(
+    post,
+    path = "/v1/sites/{site}/consent/check",
+    tag = "backend",
+    request_body = CheckBody,
+    params(("site" = String, Path, description = "The site")),
+    responses(
+        (status = 200, description = "One answer for each subject, in the same order", body = CheckedAll),
+        (status = 401, description = "No key, or a bad one", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "A key for something else", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown category: lists those that there are", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Too many subjects, or not subjects", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = []))
+)]
+pub(in crate::http) async fn many(
+    State(app): State<Arc<App>>,
+    Path(site): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<CheckedAll>, Problem> {
+    let (site, _) = caller::with_key(&app, &headers, &site, Role::Backend)?;
+    let batch: CheckBody = body::json_up_to(&headers, body, MOST * 64).await?;
+    if batch.subjects.len() > MOST {
+        return Err(Problem::refused(format!("at most {MOST} subjects at once")).at("/subjects"));
+    }
+    let outline = &notice(&site)?.outline;
+    let choice = object::choice(outline, &batch.category)?;
+    let now = app.clock.now();
+    let mut results = Vec::with_capacity(batch.subjects.len());
+    for subject in batch.subjects {
+        let consent = app.store.consent(&site, &subject)?.unwrap_or_else(object::unknown);
+        let view = consent.view(outline, now, false);
+        results.push(Checked { subject, status: view.status(), allowed: view.granted(&choice) });
+    }
+    Ok(Json(CheckedAll { results }))
+}

@@ -1,0 +1,8 @@
+//! One file for each thing that can be asked.
+
+pub(super) mod check;
+pub(super) mod decisions;
+pub(super) mod export;
+pub(super) mod log;
+pub(super) mod notice;
+pub(super) mod records;

@@ -1,0 +1,85 @@
+//! JSON bodies, bounded, with errors that say where.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+
+/// The most a public body may have, in bytes.
+pub(super) const LIMIT: usize = 16 * 1024;
+
+/// Reads a JSON body of `application/json` or `text/plain` (what a beacon sends).
+///
+/// # Errors
+/// 415, 413, 400 for what is not JSON, 422 for JSON of another shape.
+pub(super) async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+    json_up_to(headers, body, LIMIT).await
+}
+
+/// As [`json`], with another limit in bytes.
+///
+/// # Errors
+/// As [`json`].
+pub(super) async fn json_up_to<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<T, Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") && !kind.eq_ignore_ascii_case("text/plain") {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "media-type",
+            "Another media type is needed",
+            "send application/json (or text/plain that is JSON)",
+        )
+        .at("Content-Type"));
+    }
+    let bytes = Limited::new(body, limit).collect().await.map_err(|error| {
+        if error.downcast_ref::<LengthLimitError>().is_some() {
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                "The body is too large",
+                format!("a body may have {limit} bytes"),
+            )
+        } else {
+            Problem::malformed("the body could not be read")
+        }
+    })?;
+    parse(&bytes.to_bytes())
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let pointer = pointer(error.path());
+        let inner = error.into_inner();
+        if inner.is_data() {
+            Problem::refused(inner.to_string()).at(pointer)
+        } else {
+            Problem::malformed(format!("the body is not JSON: {inner}"))
+        }
+    })?;
+    json.end().map_err(|error| Problem::malformed(format!("the body is not one JSON value: {error}")))?;
+    Ok(value)
+}
+
+/// A path as a JSON pointer (RFC 6901).
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in path {
+        pointer.push('/');
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&index.to_string()),
+            Segment::Map { key } => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
+            Segment::Enum { variant } => pointer.push_str(variant),
+            Segment::Unknown => pointer.push('?'),
+        }
+    }
+    pointer
+}

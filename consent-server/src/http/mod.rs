@@ -1,0 +1,155 @@
+//! The HTTP API: routes, and how connections are served.
+
+mod api;
+mod body;
+mod caller;
+mod cors;
+mod docs;
+mod object;
+pub mod problem;
+mod script;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use docs::Security;
+use problem::Problem;
+pub use script::Compressed;
+
+/// How long a connection may take to send the head of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a shutdown waits for requests that are being answered.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// What the description of the API says before its paths.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Consent",
+        description = "GDPR consent: recorded durably, checked in one call, provable offline. Errors are RFC 9457 problem \
+                       details. Times are RFC 3339 in UTC with milliseconds."
+    ),
+    components(schemas(Problem)),
+    modifiers(&Security)
+)]
+struct Description;
+
+fn api() -> OpenApiRouter<Arc<App>> {
+    // What a browser asks for from a page, perhaps of another origin.
+    let public = OpenApiRouter::new()
+        .routes(routes!(api::decisions::record))
+        .routes(routes!(api::records::list))
+        .routes(routes!(api::records::receipt))
+        .routes(routes!(api::notice::notice))
+        .routes(routes!(api::notice::script))
+        .layer(middleware::from_fn(cors::answer));
+    OpenApiRouter::with_openapi(Description::openapi())
+        .merge(public)
+        .routes(routes!(api::check::one))
+        .routes(routes!(api::check::many))
+        .routes(routes!(api::log::checkpoint))
+        .routes(routes!(api::log::tile))
+        .routes(routes!(api::export::export))
+}
+
+/// The description of the API, as JSON.
+pub fn openapi() -> String {
+    let mut description = api().into_openapi();
+    env!("CARGO_PKG_VERSION").clone_into(&mut description.info.version);
+    description.to_pretty_json().expect("the description is made of serializable parts")
+}
+
+/// All routes. `pages` are those of a site that is served beside the API (the demo's).
+pub fn router(app: Arc<App>, pages: Option<Router>) -> Router {
+    let (routes, _) = api().split_for_parts();
+    let headers = middleware::from_fn(secure);
+    let service = routes
+        .route("/assets/{name}", axum::routing::get(script::asset))
+        .route("/openapi.json", axum::routing::get(docs::json))
+        .route("/docs", axum::routing::get(docs::page))
+        .route("/docs.css", axum::routing::get(docs::css))
+        .with_state(Arc::clone(&app))
+        .layer(middleware::from_fn_with_state(app, cors::preflight))
+        .layer(headers.clone());
+    match pages {
+        Some(pages) => service.merge(pages.layer(headers)),
+        // Bare, so that it can be measured against: the same listener and runtime without anything of ours.
+        None => service.route("/", axum::routing::get(|| async { "consent\n" })),
+    }
+    .fallback(|| async { Problem::not_found("there is nothing at this address") })
+    .method_not_allowed_fallback(|| async {
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "Another method is needed", "see /docs")
+    })
+}
+
+/// Headers that no answer is without, unless it has set its own.
+async fn secure(request: Request, next: Next) -> Response {
+    const DEFAULTS: [(HeaderName, HeaderValue); 3] = [
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    ];
+    let mut response = next.run(request).await;
+    for (name, value) in DEFAULTS {
+        response.headers_mut().entry(name).or_insert(value);
+    }
+    response
+}
+
+/// Serves until `stop` resolves, then finishes what is being answered.
+///
+/// # Errors
+/// If the listener fails for good.
+pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+    let connections = GracefulShutdown::new();
+    tokio::pin!(stop);
+    loop {
+        let (stream, _): (_, SocketAddr) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, or the peer has gone: neither is a reason to stop serving the others.
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        let service = TowerToHyperService::new(router.clone());
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(GRACE, connections.shutdown()).await.is_err() {
+        tracing::warn!("some connections did not end in time");
+    }
+    Ok(())
+}

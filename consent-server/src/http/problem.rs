@@ -1,0 +1,135 @@
+//! Errors as RFC 9457 problem details: what is wrong and where.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::store::{DecideError, StoreError};
+
+/// A problem detail.
+///
+/// # Standards
+/// RFC 9457 section 3.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// What kind of problem, as a relative URI.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: &'static str,
+    /// The status of the answer.
+    pub status: u16,
+    /// What exactly.
+    pub detail: String,
+    /// Where in the request: a JSON pointer, a header or a parameter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// More, depending on the kind.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub more: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem of this kind.
+    pub fn new(status: StatusCode, kind: &str, title: &'static str, detail: impl Into<String>) -> Self {
+        let kind = format!("/problems/{kind}");
+        Self { kind, title, status: status.as_u16(), detail: detail.into(), pointer: None, more: Map::new() }
+    }
+
+    /// Says where.
+    #[must_use]
+    pub fn at(mut self, pointer: impl Into<String>) -> Self {
+        self.pointer = Some(pointer.into());
+        self
+    }
+
+    /// Says more.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// 400: the request cannot be read.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", "The request cannot be read", detail)
+    }
+
+    /// 401: no key, or a bad one.
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A valid key is needed", detail)
+    }
+
+    /// 403: not by this caller.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail)
+    }
+
+    /// 404: no such thing.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+    }
+
+    /// 422: readable, but refused.
+    pub fn refused(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", "The request is refused", detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy | StoreError::Closed | StoreError::Unavailable(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again", "the store did not take it now")
+            }
+            error => {
+                tracing::error!(%error, "the store failed");
+                Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal",
+                    "The service failed",
+                    "the store could not answer; nothing was recorded",
+                )
+            }
+        }
+    }
+}
+
+impl From<DecideError> for Problem {
+    fn from(error: DecideError) -> Self {
+        use consent_core::decision::DecisionError;
+        let detail = error.to_string();
+        match error {
+            DecideError::Store(error) => error.into(),
+            DecideError::Conflict => Self::new(StatusCode::CONFLICT, "conflict", "The id is taken", detail).at("/id"),
+            DecideError::UnknownNotice(_) => Self::refused(detail).at("/notice"),
+            DecideError::UnknownLanguage(_) => Self::refused(detail).at("/language"),
+            DecideError::Refused(DecisionError::Layer(..) | DecisionError::EmptyPlaceholder) => {
+                Self::refused(detail).at("/layer")
+            }
+            DecideError::Refused(DecisionError::OnBehalf(_)) => Self::refused(detail).at("/method"),
+            DecideError::Refused(_) => Self::refused(detail).at("/granted"),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The consent service: HTTP API, store, evidence log and the `consent` command line.
+//!
+//! Data flows one way: `http` and `cli` ask `app`, which holds the `store`, the clock and the log keys; every rule about consent is
+//! in `consent-core`.
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod export;
+pub mod http;
+pub mod keys;
+pub mod random;
+pub mod signers;
+pub mod store;
+pub mod widget;

@@ -1,0 +1,72 @@
+//! The private keys of the logs: one PKCS#8 PEM file each, outside the database, readable by the owner only.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use consent_core::note::SigningKey;
+use data_encoding::HEXLOWER;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use sha2::{Digest, Sha256};
+
+use crate::random;
+use crate::store::{Signers, StoreError};
+
+/// Key files in a folder, named by a hash of the log's origin.
+#[derive(Debug)]
+pub struct FileSigners {
+    folder: PathBuf,
+}
+
+impl FileSigners {
+    /// The keys in this folder.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Where the key of this log is.
+    pub fn path(&self, log_origin: &str) -> PathBuf {
+        let digest = Sha256::digest(log_origin.as_bytes());
+        self.folder.join(format!("{}.pem", HEXLOWER.encode(&digest[..8])))
+    }
+
+    fn write(&self, path: &Path, seed: [u8; 32]) -> std::io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let pem =
+            ed25519_dalek::SigningKey::from_bytes(&seed).to_pkcs8_pem(LineEnding::LF).map_err(std::io::Error::other)?;
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path)?;
+        file.write_all(pem.as_bytes())?;
+        file.sync_all()?;
+        // A key that a checkpoint was signed with must not vanish with the folder's entry.
+        fs::File::open(&self.folder)?.sync_all()
+    }
+}
+
+impl Signers for FileSigners {
+    fn signer(&self, log_origin: &str) -> Result<SigningKey, StoreError> {
+        let path = self.path(log_origin);
+        let refused =
+            |why: String| StoreError::Refused(format!("the key of the log {log_origin} ({}): {why}", path.display()));
+        let pem = fs::read_to_string(&path).map_err(|error| refused(error.to_string()))?;
+        let key = ed25519_dalek::SigningKey::from_pkcs8_pem(&pem).map_err(|error| refused(error.to_string()))?;
+        SigningKey::from_seed(log_origin, key.to_bytes()).map_err(|error| refused(error.to_string()))
+    }
+
+    fn create(&self, log_origin: &str) -> Result<SigningKey, StoreError> {
+        let path = self.path(log_origin);
+        if path.exists() {
+            // A site's creation that was undone after this file was written: the key signed nothing yet.
+            return self.signer(log_origin);
+        }
+        let seed = random::bytes();
+        let key = SigningKey::from_seed(log_origin, seed).map_err(|error| StoreError::Refused(error.to_string()))?;
+        self.write(&path, seed)
+            .map_err(|error| StoreError::Refused(format!("cannot write {}: {error}", path.display())))?;
+        Ok(key)
+    }
+}

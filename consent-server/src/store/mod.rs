@@ -1,0 +1,385 @@
+//! What is kept: the records with their tree, and beside them what erasing can cut.
+//!
+//! [`Store`] is the narrow trait that every kind of database implements; one conformance suite runs on each of them
+//! (`tests/it/store.rs`). All SQL is below this folder.
+
+mod migrate;
+mod packed;
+pub mod sqlite;
+mod tree;
+
+use std::sync::Arc;
+
+use consent_core::consent::{Consent, Effect};
+use consent_core::decision::{Control, Decision, DecisionError, Source};
+use consent_core::id::{CategoryId, Language, RecordId, SiteId, SubjectId};
+use consent_core::merkle::{Hash, RangeProof};
+use consent_core::note::SigningKey;
+use consent_core::notice::Notice;
+use consent_core::record::{Action, Hex32, Kind};
+use consent_core::tile::Tile;
+use consent_core::time::UnixMillis;
+use serde::{Deserialize, Serialize};
+
+use crate::keys::ApiKey;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Stored data breaks a rule we rely on. Never retried, always paged: it may be tampering.
+    #[error("corrupt data in {table}: {what}")]
+    Corrupt {
+        /// Where.
+        table: &'static str,
+        /// What does not fit.
+        what: String,
+    },
+    /// The database did not do it. Waiting may help.
+    #[error("database unavailable: {0}")]
+    Unavailable(#[source] rusqlite::Error),
+    /// More is waiting to be written than can be held. Waiting helps.
+    #[error("too many decisions are waiting to be written")]
+    Busy,
+    /// The writer has stopped: the process is going down.
+    #[error("the store is shut down")]
+    Closed,
+    /// The database cannot be used as it is.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+/// Why a decision was not recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecideError {
+    /// The id was used for something else.
+    #[error("the id was used before, for a decision with other content")]
+    Conflict,
+    /// The notice version is not published.
+    #[error("notice version {0} is not published")]
+    UnknownNotice(u32),
+    /// The notice was never shown in this language.
+    #[error("the notice is not offered in {0}")]
+    UnknownLanguage(Language),
+    /// The semantics refuse it.
+    #[error(transparent)]
+    Refused(#[from] DecisionError),
+    /// The store could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a site lets be set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteSettings {
+    /// The web origins whose pages may post decisions.
+    pub origins: Vec<String>,
+    /// The name of the cookie.
+    #[serde(default = "default_cookie_name")]
+    pub cookie_name: String,
+    /// The Domain of the cookie; none for host-only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie_domain: Option<String>,
+}
+
+fn default_cookie_name() -> String {
+    "consent".to_owned()
+}
+
+/// One web property with its notices, as the running server knows it.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Its number in the store.
+    pub number: i64,
+    /// Its id.
+    pub id: SiteId,
+    /// The first line of its checkpoints.
+    pub log_origin: String,
+    /// The public key of its log.
+    pub log_key: String,
+    /// Its settings.
+    pub settings: SiteSettings,
+    /// Its notice versions, from 1 without gaps.
+    pub notices: Vec<Arc<Published>>,
+}
+
+impl Site {
+    /// The notice in force.
+    pub fn notice(&self) -> Option<&Arc<Published>> {
+        self.notices.last()
+    }
+
+    /// One version.
+    pub fn version(&self, version: u32) -> Option<&Arc<Published>> {
+        self.notices.get(usize::try_from(version).ok()?.checked_sub(1)?)
+    }
+}
+
+/// A notice version with what is derived from it once.
+#[derive(Debug)]
+pub struct Published {
+    /// The notice.
+    pub notice: Notice,
+    /// SHA-256 of its canonical bytes.
+    pub sha256: Hex32,
+    /// When it came into force.
+    pub published_at: UnixMillis,
+    /// What the rules need of it.
+    pub outline: consent_core::outline::Outline,
+}
+
+/// Sites, notices and keys: small, read at every request, changed by few. Replaced as a whole when it changes.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    /// All sites.
+    pub sites: Vec<Arc<Site>>,
+    /// All keys, revoked ones too.
+    pub keys: Vec<ApiKey>,
+}
+
+impl Registry {
+    /// The site of this id.
+    pub fn site(&self, id: &str) -> Option<&Arc<Site>> {
+        self.sites.iter().find(|site| site.id.as_str() == id)
+    }
+
+    /// The key of this id.
+    pub fn key(&self, id: &str) -> Option<&ApiKey> {
+        self.keys.iter().find(|key| key.id == id)
+    }
+}
+
+/// A decision to record.
+#[derive(Debug, Clone)]
+pub struct NewDecision {
+    /// What was decided.
+    pub decision: Decision,
+    /// By whom, if they are known already. Without, a one-off subject is made.
+    pub subject: Option<SubjectId>,
+    /// The notice version that was shown.
+    pub notice: u32,
+    /// The language it was shown in.
+    pub language: Language,
+    /// The control that was used.
+    pub control: Option<Control>,
+    /// The widget's build.
+    pub widget: Option<Hex32>,
+    /// For a decision on a person's behalf: how the controller learnt of it, the evidence, and which key says so.
+    pub behalf: Option<Behalf>,
+}
+
+/// What comes with a decision on a person's behalf.
+#[derive(Debug, Clone)]
+pub struct Behalf {
+    /// How the controller learnt of it.
+    pub source: Source,
+    /// The evidence text.
+    pub evidence: Option<String>,
+    /// The id of the key.
+    pub actor: String,
+}
+
+/// A decision that is on disk.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// It was there before: the same decision again.
+    pub repeated: bool,
+    /// Its index in the log.
+    pub index: u64,
+    /// When it was recorded.
+    pub recorded_at: UnixMillis,
+    /// What it did when it was recorded.
+    pub effect: Effect,
+    /// Whose it is.
+    pub subject: SubjectId,
+    /// What holds for them now.
+    pub consent: Consent,
+}
+
+/// What is done to the registry, with who does it. Each is a record of the site's log in the same transaction.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A new site; its log starts with this record.
+    CreateSite {
+        /// Its id.
+        id: SiteId,
+        /// The first line of its checkpoints.
+        log_origin: String,
+        /// Its settings.
+        settings: SiteSettings,
+    },
+    /// New settings for a site.
+    UpdateSite {
+        /// Which.
+        site: SiteId,
+        /// What they are from now on.
+        settings: SiteSettings,
+    },
+    /// A notice version comes into force.
+    PublishNotice {
+        /// Of which site.
+        site: SiteId,
+        /// The version.
+        notice: Box<Notice>,
+        /// The categories it is material for.
+        material: Vec<CategoryId>,
+    },
+    /// A new key.
+    CreateKey(ApiKey),
+    /// A key ends.
+    RevokeKey {
+        /// Its id.
+        id: String,
+    },
+    /// Records were read or exported by an officer.
+    Access {
+        /// Of which site.
+        site: SiteId,
+        /// How.
+        action: Action,
+        /// What, in words.
+        target: String,
+    },
+}
+
+/// One leaf with its index.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its index in the log.
+    pub index: u64,
+    /// Its canonical bytes.
+    pub leaf: Vec<u8>,
+}
+
+/// A stretch of a log for an export, with all that proves it.
+#[derive(Debug, Clone)]
+pub struct Stretch {
+    /// The first index.
+    pub from: u64,
+    /// One past the last.
+    pub to: u64,
+    /// The published checkpoint, as a signed note.
+    pub checkpoint: String,
+    /// The size of the tree it signs.
+    pub size: u64,
+    /// The hashes left and right of the stretch.
+    pub proof: RangeProof,
+}
+
+/// What any database must do.
+///
+/// Reads are short look-ups and may be made from async code; [`Store::entries`] and [`Store::stretch`] read more and belong on a
+/// thread that may block.
+pub trait Store: Send + Sync + 'static {
+    /// Records a decision: returns only after it is on disk.
+    fn decide(
+        &self,
+        site: &Arc<Site>,
+        decision: NewDecision,
+    ) -> impl Future<Output = Result<Recorded, DecideError>> + Send;
+
+    /// Changes sites, notices or keys on behalf of `actor`: returns only after it is on disk and in the registry.
+    fn change(&self, change: Change, actor: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Publishes the head of a log as its checkpoint, if it has grown since; returns the one that is published then.
+    fn publish(&self, site: &Arc<Site>) -> impl Future<Output = Result<String, StoreError>> + Send;
+
+    /// Sites, notices and keys.
+    fn registry(&self) -> Arc<Registry>;
+
+    /// What holds for a subject, if it is known.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer or its data is corrupt.
+    fn consent(&self, site: &Site, subject: &SubjectId) -> Result<Option<Consent>, StoreError>;
+
+    /// The records of a subject, oldest first; none for an unknown one.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn records(&self, site: &Site, subject: &SubjectId) -> Result<Vec<Entry>, StoreError>;
+
+    /// One record of a subject with its opening, if it is theirs.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn record(&self, site: &Site, subject: &SubjectId, id: &RecordId) -> Result<Option<(Entry, [u8; 32])>, StoreError>;
+
+    /// The published checkpoint and the size it signs.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn checkpoint(&self, site: &Site) -> Result<Option<(u64, String)>, StoreError>;
+
+    /// A tile of the published tree, if that has it.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn tile(&self, site: &Site, tile: &Tile) -> Result<Option<Vec<Hash>>, StoreError>;
+
+    /// The inclusion proof of a record in the tree of this size.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn inclusion(&self, site: &Site, index: u64, size: u64) -> Result<Vec<Hash>, StoreError>;
+
+    /// The stretch of the published log whose records lie in `[from, to)`, with one neighbour on each side where there is one.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn stretch(&self, site: &Site, from: Option<UnixMillis>, to: Option<UnixMillis>) -> Result<Stretch, StoreError>;
+
+    /// Hands the leaves of `[from, to)` to `each` in order, until it returns `false`.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn entries(&self, site: &Site, from: u64, to: u64, each: &mut dyn FnMut(Entry) -> bool) -> Result<(), StoreError>;
+}
+
+/// Where the private keys of the logs are: files outside the database.
+pub trait Signers: Send + Sync + 'static {
+    /// The key that signs checkpoints with this origin.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] if there is none that can be read.
+    fn signer(&self, log_origin: &str) -> Result<SigningKey, StoreError>;
+
+    /// Makes and keeps a new key.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] if it cannot be written.
+    fn create(&self, log_origin: &str) -> Result<SigningKey, StoreError>;
+}
+
+impl Change {
+    pub(crate) fn kind(&self) -> (Kind, Action) {
+        match self {
+            Self::CreateSite { .. } => (Kind::Site, Action::Create),
+            Self::UpdateSite { .. } => (Kind::Site, Action::Update),
+            Self::PublishNotice { .. } => (Kind::Notice, Action::Create),
+            Self::CreateKey(_) => (Kind::Key, Action::Create),
+            Self::RevokeKey { .. } => (Kind::Key, Action::Revoke),
+            Self::Access { action, .. } => (Kind::Access, *action),
+        }
+    }
+}
+
+/// The sites that a change is recorded for.
+pub(crate) fn sites_of(change: &Change, registry: &Registry) -> Vec<SiteId> {
+    match change {
+        Change::CreateSite { id, .. } => vec![id.clone()],
+        Change::UpdateSite { site, .. } | Change::PublishNotice { site, .. } | Change::Access { site, .. } => {
+            vec![site.clone()]
+        }
+        Change::CreateKey(key) => key.sites.clone(),
+        Change::RevokeKey { id } => registry.key(id).map(|key| key.sites.clone()).unwrap_or_default(),
+    }
+}

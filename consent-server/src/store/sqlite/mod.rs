@@ -1,0 +1,274 @@
+//! The embedded store: SQLite in WAL mode, one writer thread, readers beside it.
+//!
+//! The writer takes whatever has queued as one transaction (group commit) and answers only after the commit, which with
+//! `synchronous=FULL` has synced the WAL. An error from that sync ends the process: what the kernel failed to write once, it may
+//! report as written the next time, so nothing after it can be trusted.
+
+mod read;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use consent_core::consent::Consent;
+use consent_core::id::{RecordId, SubjectId};
+use consent_core::merkle::Hash;
+use consent_core::tile::Tile;
+use consent_core::time::UnixMillis;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Change, DecideError, Entry, NewDecision, Recorded, Registry, Signers, Site, Store, StoreError, Stretch};
+use crate::clock::Clock;
+use writer::{Job, Writer};
+
+/// How many jobs may wait for the writer. More are refused: a queue that grows without bound answers nobody.
+const QUEUE: usize = 8192;
+
+/// The WAL is copied into the database beside the writer once it has so many pages (16 MiB).
+const CHECKPOINT_PAGES: i64 = 4096;
+
+/// How often the registry is compared with what other processes may have written.
+const WATCH_EVERY: Duration = Duration::from_millis(250);
+
+/// The embedded store.
+pub struct Sqlite {
+    shared: Arc<Shared>,
+    jobs: Option<mpsc::Sender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What writer, readers and watcher share.
+pub(super) struct Shared {
+    path: PathBuf,
+    readers: Mutex<Vec<Connection>>,
+    registry: RwLock<Arc<Registry>>,
+    stopping: (Mutex<bool>, std::sync::Condvar),
+}
+
+impl Sqlite {
+    /// Opens the database in this folder, makes or migrates it, and checks that its logs are whole at their edge.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be opened, is newer than this binary, or its tree does not match its signed head.
+    pub fn open(folder: &Path, clock: Arc<dyn Clock>, signers: Arc<dyn Signers>) -> Result<Self, StoreError> {
+        let path = folder.join("consent.db");
+        let mut connection = connect(&path, false)?;
+        super::migrate::run(&mut connection, clock.now())?;
+        let shared = Arc::new(Shared {
+            registry: RwLock::new(Arc::new(read::registry(&connection)?)),
+            path,
+            readers: Mutex::default(),
+            stopping: Default::default(),
+        });
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let writer = Writer::new(connection, Arc::clone(&shared), clock, signers)?;
+        let threads = vec![
+            spawn("consent-writer", move || writer.run(queue))?,
+            spawn("consent-keeper", {
+                let shared = Arc::clone(&shared);
+                move || shared.keep()
+            })?,
+        ];
+        Ok(Self { shared, jobs: Some(jobs), threads })
+    }
+
+    /// Asks SQLite whether its file is whole.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] with the first thing that is not.
+    pub fn integrity(&self) -> Result<String, StoreError> {
+        self.shared.read(read::integrity)
+    }
+
+    /// Folds the records of every subject again and compares with what is kept for checks; returns how many there are.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] for the first that differs.
+    pub fn compare_folds(&self, site: &Site) -> Result<u64, StoreError> {
+        self.shared.read(|db| read::compare_folds(db, site))
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+        jobs.try_send(job(reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+        })?;
+        answer.await.map_err(|_| StoreError::Closed)
+    }
+}
+
+impl Drop for Sqlite {
+    /// Finishes what was taken, then closes.
+    fn drop(&mut self) {
+        self.jobs = None;
+        *self.shared.stopping.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.shared.stopping.1.notify_all();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a store thread panicked");
+            }
+        }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|error| StoreError::Refused(format!("cannot start the thread {name}: {error}")))
+}
+
+/// Opens a connection with the settings that durability and erasure rely on.
+pub(super) fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
+    let access = if read_only {
+        OpenFlags::SQLITE_OPEN_READ_ONLY
+    } else {
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
+    };
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.busy_timeout(Duration::from_secs(10))?;
+    if !read_only {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // FULL: the WAL is synced at every commit, not only when it is copied.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "secure_delete", "ON")?;
+        // The keeper copies the WAL; the writer does it itself only if the keeper cannot follow (256 MiB).
+        connection.pragma_update(None, "wal_autocheckpoint", 65_536)?;
+    }
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.pragma_update(None, "cache_size", -8192)?;
+    Ok(connection)
+}
+
+/// Ends the process if an error means that the disk did not take what it was given.
+pub(super) fn end_on_io_error(error: &rusqlite::Error) {
+    let broken = matches!(
+        error,
+        rusqlite::Error::SqliteFailure(failure, _) if failure.code == rusqlite::ErrorCode::SystemIoFailure
+    );
+    if broken {
+        tracing::error!(%error, "the disk did not take a write: stopping, since nothing written after it could be trusted");
+        std::process::exit(70);
+    }
+}
+
+impl Shared {
+    pub(super) fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_registry(&self, registry: Registry) {
+        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registry);
+    }
+
+    /// Lends a reading connection to `read`.
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => connect(&self.path, true)?,
+        };
+        let answer = read(&connection)?;
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        Ok(answer)
+    }
+
+    /// Copies the WAL into the database and follows what other processes change, until told to stop.
+    fn keep(&self) {
+        let connection = match connect(&self.path, false) {
+            Ok(connection) => connection,
+            Err(error) => return tracing::error!(%error, "the store's keeper cannot start"),
+        };
+        let mut generation = generation(&connection).unwrap_or(0);
+        let (lock, wake) = &self.stopping;
+        let mut stop = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*stop {
+            stop = wake.wait_timeout(stop, WATCH_EVERY).unwrap_or_else(PoisonError::into_inner).0;
+            if let Err(error) = self.look(&connection, &mut generation) {
+                tracing::warn!(%error, "the store's keeper");
+                if let StoreError::Unavailable(error) = &error {
+                    end_on_io_error(error);
+                }
+            }
+        }
+    }
+
+    fn look(&self, connection: &Connection, generation: &mut i64) -> Result<(), StoreError> {
+        let newest = self::generation(connection)?;
+        if newest != *generation {
+            self.set_registry(read::registry(connection)?);
+            *generation = newest;
+        }
+        let wal = self.path.with_extension("db-wal");
+        let pages = std::fs::metadata(wal).map_or(0, |file| i64::try_from(file.len() / 4096).unwrap_or(i64::MAX));
+        if pages > CHECKPOINT_PAGES {
+            // PASSIVE never waits for the writer, and the writer never waits for it.
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Counts the changes of the registry: every one of them adds to `user_version`.
+fn generation(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+impl Store for Sqlite {
+    async fn decide(&self, site: &Arc<Site>, decision: NewDecision) -> Result<Recorded, DecideError> {
+        let (site, decision) = (Arc::clone(site), Box::new(decision));
+        self.ask(|reply| Job::Decide { site, decision, reply }).await?
+    }
+
+    async fn change(&self, change: Change, actor: &str) -> Result<(), StoreError> {
+        let (change, actor) = (Box::new(change), actor.to_owned());
+        self.ask(|reply| Job::Change { change, actor, reply }).await?
+    }
+
+    async fn publish(&self, site: &Arc<Site>) -> Result<String, StoreError> {
+        let site = Arc::clone(site);
+        self.ask(|reply| Job::Publish { site, reply }).await?
+    }
+
+    fn registry(&self) -> Arc<Registry> {
+        self.shared.registry()
+    }
+
+    fn consent(&self, site: &Site, subject: &SubjectId) -> Result<Option<Consent>, StoreError> {
+        self.shared.read(|db| read::consent(db, site, subject))
+    }
+
+    fn records(&self, site: &Site, subject: &SubjectId) -> Result<Vec<Entry>, StoreError> {
+        self.shared.read(|db| read::records(db, site, subject))
+    }
+
+    fn record(&self, site: &Site, subject: &SubjectId, id: &RecordId) -> Result<Option<(Entry, [u8; 32])>, StoreError> {
+        self.shared.read(|db| read::record(db, site, subject, id))
+    }
+
+    fn checkpoint(&self, site: &Site) -> Result<Option<(u64, String)>, StoreError> {
+        self.shared.read(|db| read::checkpoint(db, site))
+    }
+
+    fn tile(&self, site: &Site, tile: &Tile) -> Result<Option<Vec<Hash>>, StoreError> {
+        self.shared.read(|db| read::tile(db, site, tile))
+    }
+
+    fn inclusion(&self, site: &Site, index: u64, size: u64) -> Result<Vec<Hash>, StoreError> {
+        self.shared.read(|db| read::inclusion(db, site, index, size))
+    }
+
+    fn stretch(&self, site: &Site, from: Option<UnixMillis>, to: Option<UnixMillis>) -> Result<Stretch, StoreError> {
+        self.shared.read(|db| read::stretch(db, site, from, to))
+    }
+
+    fn entries(&self, site: &Site, from: u64, to: u64, each: &mut dyn FnMut(Entry) -> bool) -> Result<(), StoreError> {
+        self.shared.read(|db| read::entries(db, site, from, to, each))
+    }
+}

@@ -1,0 +1,228 @@
+//! All reading SQL.
+
+use std::sync::Arc;
+
+use consent_core::consent::Consent;
+use consent_core::id::{RecordId, SiteId, SubjectId};
+use consent_core::merkle::{Hash, inclusion_proof, range_proof};
+use consent_core::notice::Notice;
+use consent_core::record::{Hex32, Leaf, SubjectKey};
+use consent_core::tile::Tile;
+use consent_core::time::UnixMillis;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::keys::{ApiKey, Role};
+use crate::store::tree::{Stored, index_of, key};
+use crate::store::{Entry, Published, Registry, Site, StoreError, Stretch, packed};
+
+fn corrupt(table: &'static str, what: impl Into<String>) -> StoreError {
+    StoreError::Corrupt { table, what: what.into() }
+}
+
+fn size(value: i64) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| corrupt("head", "a negative size"))
+}
+
+/// Reads sites, notices and keys.
+pub(super) fn registry(db: &Connection) -> Result<Registry, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT site, name, log_origin, log_key, settings FROM site ORDER BY site")?;
+    let mut rows = statement.query([])?;
+    let mut sites = Vec::new();
+    while let Some(row) = rows.next()? {
+        let number = row.get(0)?;
+        let settings: String = row.get(4)?;
+        sites.push(Arc::new(Site {
+            number,
+            id: SiteId::parse(&row.get::<_, String>(1)?).map_err(|e| corrupt("site", e.to_string()))?,
+            log_origin: row.get(2)?,
+            log_key: row.get(3)?,
+            settings: serde_json::from_str(&settings).map_err(|e| corrupt("site", e.to_string()))?,
+            notices: notices(db, number)?,
+        }));
+    }
+    let keys = keys(db, &sites)?;
+    Ok(Registry { sites, keys })
+}
+
+fn notices(db: &Connection, site: i64) -> Result<Vec<Arc<Published>>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT version, sha256, published_at, canonical FROM notice WHERE site = ?1 ORDER BY version",
+    )?;
+    let mut rows = statement.query([site])?;
+    let mut notices = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (version, sha256, canonical): (u32, [u8; 32], String) = (row.get(0)?, row.get(1)?, row.get(3)?);
+        let notice = Notice::parse(canonical.as_bytes()).map_err(|e| corrupt("notice", e.to_string()))?;
+        if notice.sha256() != sha256 || notice.version() != version || version as usize != notices.len() + 1 {
+            return Err(corrupt("notice", format!("version {version} is not what was published")));
+        }
+        let outline = notice.outline();
+        let published_at = UnixMillis::new(row.get(2)?);
+        notices.push(Arc::new(Published { notice, sha256: Hex32(sha256), published_at, outline }));
+    }
+    Ok(notices)
+}
+
+fn keys(db: &Connection, sites: &[Arc<Site>]) -> Result<Vec<ApiKey>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT id, role, label, hash, created_at, expires_at, revoked_at FROM api_key ORDER BY created_at, id",
+    )?;
+    let mut bound = db.prepare_cached("SELECT site FROM api_key_site WHERE key = ?1 ORDER BY site")?;
+    let mut rows = statement.query([])?;
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: String = row.get(0)?;
+        let role: String = row.get(1)?;
+        let numbers = bound.query_map([&id], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+        let millis = |column| row.get::<_, Option<i64>>(column).map(|at| at.map(UnixMillis::new));
+        keys.push(ApiKey {
+            role: Role::parse(&role).ok_or_else(|| corrupt("api_key", format!("role {role}")))?,
+            sites: sites.iter().filter(|site| numbers.contains(&site.number)).map(|site| site.id.clone()).collect(),
+            label: row.get(2)?,
+            hash: row.get(3)?,
+            created_at: UnixMillis::new(row.get(4)?),
+            expires_at: millis(5)?,
+            revoked_at: millis(6)?,
+            id,
+        });
+    }
+    Ok(keys)
+}
+
+pub(super) fn consent(db: &Connection, site: &Site, subject: &SubjectId) -> Result<Option<Consent>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT consent FROM subject WHERE site = ?1 AND id = ?2")?;
+    let mut rows = statement.query(params![site.number, &subject.as_bytes()[..]])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let bytes = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+    packed::to_consent(bytes).map(Some).ok_or_else(|| corrupt("subject", "a consent that cannot be read"))
+}
+
+pub(super) fn entry(db: &Connection, site: i64, index: u64) -> Result<Entry, StoreError> {
+    let leaf = db
+        .prepare_cached("SELECT leaf FROM record WHERE key = ?1")?
+        .query_row([key(site, index)], |row| row.get(0))
+        .optional()?;
+    leaf.map(|leaf| Entry { index, leaf }).ok_or_else(|| corrupt("record", format!("record {index} is missing")))
+}
+
+pub(super) fn records(db: &Connection, site: &Site, subject: &SubjectId) -> Result<Vec<Entry>, StoreError> {
+    let list: Option<Vec<u8>> = db
+        .prepare_cached("SELECT records FROM subject WHERE site = ?1 AND id = ?2")?
+        .query_row(params![site.number, &subject.as_bytes()[..]], |row| row.get(0))
+        .optional()?;
+    let indexes = match list {
+        Some(list) => packed::indexes(&list).ok_or_else(|| corrupt("subject", "a list that cannot be read"))?,
+        None => Vec::new(),
+    };
+    indexes.into_iter().map(|index| entry(db, site.number, index)).collect()
+}
+
+pub(super) fn record(
+    db: &Connection,
+    site: &Site,
+    subject: &SubjectId,
+    id: &RecordId,
+) -> Result<Option<(Entry, [u8; 32])>, StoreError> {
+    let found: Option<(i64, [u8; 32])> = db
+        .prepare_cached(
+            "SELECT r.\"index\", s.key FROM record_id r JOIN subject s ON s.site = r.site AND s.id = r.subject
+             WHERE r.site = ?1 AND r.id = ?2 AND r.subject = ?3",
+        )?
+        .query_row(params![site.number, &id.as_bytes()[..], &subject.as_bytes()[..]], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let Some((index, key)) = found else { return Ok(None) };
+    Ok(Some((entry(db, site.number, size(index)?)?, SubjectKey(key).open(id).0)))
+}
+
+pub(super) fn checkpoint(db: &Connection, site: &Site) -> Result<Option<(u64, String)>, StoreError> {
+    let found: Option<(i64, String)> = db
+        .prepare_cached("SELECT size, checkpoint FROM published WHERE site = ?1")?
+        .query_row([site.number], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    found.map(|(n, note)| Ok((size(n)?, note))).transpose()
+}
+
+pub(super) fn tile(db: &Connection, site: &Site, tile: &Tile) -> Result<Option<Vec<Hash>>, StoreError> {
+    let Some((size, _)) = checkpoint(db, site)? else { return Ok(None) };
+    Stored::new(db, site.number, size).tile(tile)
+}
+
+pub(super) fn inclusion(db: &Connection, site: &Site, index: u64, size: u64) -> Result<Vec<Hash>, StoreError> {
+    inclusion_proof(&mut Stored::new(db, site.number, size), index, size)
+}
+
+pub(super) fn stretch(
+    db: &Connection,
+    site: &Site,
+    from: Option<UnixMillis>,
+    to: Option<UnixMillis>,
+) -> Result<Stretch, StoreError> {
+    let (size, checkpoint) = checkpoint(db, site)?.ok_or_else(|| corrupt("published", "no checkpoint"))?;
+    // Recorded times never run backwards, so the first record at or after a time is found by halving.
+    let first_at = |at: UnixMillis| -> Result<u64, StoreError> {
+        let (mut low, mut high) = (0, size);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let leaf = entry(db, site.number, middle)?.leaf;
+            let leaf = Leaf::parse(&leaf).map_err(|e| corrupt("record", format!("record {middle}: {e}")))?;
+            if leaf.recorded_at < at { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    };
+    let begin = from.map(&first_at).transpose()?.unwrap_or(0);
+    let end = to.map(&first_at).transpose()?.unwrap_or(size).max(begin);
+    let (begin, end) = (begin.saturating_sub(1), end.saturating_add(1).min(size));
+    let proof = range_proof(&mut Stored::new(db, site.number, size), begin, end, size)?;
+    Ok(Stretch { from: begin, to: end, checkpoint, size, proof })
+}
+
+pub(super) fn entries(
+    db: &Connection,
+    site: &Site,
+    from: u64,
+    to: u64,
+    each: &mut dyn FnMut(Entry) -> bool,
+) -> Result<(), StoreError> {
+    let mut statement = db.prepare_cached("SELECT key, leaf FROM record WHERE key >= ?1 AND key < ?2 ORDER BY key")?;
+    let mut rows = statement.query(params![key(site.number, from), key(site.number, to)])?;
+    let mut expected = from;
+    while let Some(row) = rows.next()? {
+        let index = index_of(row.get(0)?);
+        if index != expected {
+            return Err(corrupt("record", format!("record {expected} is missing")));
+        }
+        expected += 1;
+        if !each(Entry { index, leaf: row.get(1)? }) {
+            return Ok(());
+        }
+    }
+    if expected == to { Ok(()) } else { Err(corrupt("record", format!("record {expected} is missing"))) }
+}
+
+pub(super) fn integrity(db: &Connection) -> Result<String, StoreError> {
+    let answer: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if answer == "ok" { Ok("its pages are whole".to_owned()) } else { Err(corrupt("database", answer)) }
+}
+
+pub(super) fn compare_folds(db: &Connection, site: &Site) -> Result<u64, StoreError> {
+    let mut statement = db.prepare_cached("SELECT id, consent FROM subject WHERE site = ?1")?;
+    let mut rows = statement.query([site.number])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let subject = SubjectId::from_bytes(row.get(0)?).ok_or_else(|| corrupt("subject", "not an id"))?;
+        let kept = packed::to_consent(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
+        let mut acts = Vec::new();
+        for entry in records(db, site, &subject)? {
+            let leaf = Leaf::parse(&entry.leaf).map_err(|e| corrupt("record", e.to_string()))?;
+            acts.extend(leaf.act());
+        }
+        if kept != Some(Consent::fold(&acts)) {
+            return Err(corrupt("subject", "one subject does not hold what its records say"));
+        }
+        count += 1;
+    }
+    Ok(count)
+}
