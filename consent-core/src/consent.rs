@@ -7,9 +7,9 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::decision::{Layer, Method, text_enum};
-use crate::id::{CategoryId, ChoiceId, Name, RecordId};
+use crate::id::{CategoryId, ChoiceId, Name, RecordId, sort};
 use crate::outline::{CategoryOutline, Outline};
-use crate::time::UnixMillis;
+use crate::time::{AHEAD_AFTER, UnixMillis};
 
 text_enum! {
     /// What a record did to the consent of its subject.
@@ -190,21 +190,26 @@ impl Consent {
     fn answer(&mut self, act: &Act, counts: bool) {
         let granted: &[ChoiceId] = if counts { &act.granted } else { &[] };
         self.identified |= counts;
-        let categories: BTreeSet<&str> = granted.iter().chain(&act.denied).map(ChoiceId::category).collect();
-        for category in categories {
+        // Two services of one category name it twice, and write it twice alike.
+        for category in granted.iter().chain(&act.denied).map(ChoiceId::category) {
             let Ok(category) = Name::parse(category) else { continue };
-            let choice = Choice {
+            self.put(Choice {
                 granted: Granted::of(granted, category.as_str()),
                 at: act.decided_at.min(act.recorded_at),
                 notice: act.notice,
                 said: act.said,
                 explicit: !matches!(act.method, Method::Close | Method::Signal),
                 category,
-            };
-            match self.choices.binary_search_by(|c| c.category.cmp(&choice.category)) {
-                Ok(slot) => self.choices[slot] = choice,
-                Err(slot) => self.choices.insert(slot, choice),
-            }
+            });
+        }
+    }
+
+    /// Writes the answer to a category in the place of an earlier one, or where it belongs by its name.
+    pub(crate) fn put(&mut self, choice: Choice) {
+        let at = self.choices.iter().position(|c| c.category >= choice.category).unwrap_or(self.choices.len());
+        match self.choices.get_mut(at) {
+            Some(earlier) if earlier.category == choice.category => *earlier = choice,
+            _ => self.choices.insert(at, choice),
         }
     }
 
@@ -289,11 +294,15 @@ impl<'a> View<'a> {
             if self.granted(&whole) {
                 ids.push(whole);
             } else {
-                let services = category.services.iter().map(|s| ChoiceId::service_of(&category.id, &s.id));
-                ids.extend(services.filter(|service| self.granted(service)));
+                for service in &category.services {
+                    let service = ChoiceId::service_of(&category.id, &service.id);
+                    if self.granted(&service) {
+                        ids.push(service);
+                    }
+                }
             }
         }
-        ids.sort();
+        sort(&mut ids);
         ids
     }
 
@@ -343,7 +352,9 @@ impl<'a> View<'a> {
         // An answer to a version newer than the one in force cannot be judged: as if absent.
         if choice.notice < category.since || choice.notice > self.outline.version {
             Some(Open::Outdated)
-        } else if choice.expires_at(self.outline) <= self.now {
+        } else if choice.expires_at(self.outline) <= self.now
+            || choice.at.millis() > self.now.millis().saturating_add(AHEAD_AFTER)
+        {
             Some(Open::Expired)
         } else {
             None

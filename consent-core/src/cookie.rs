@@ -4,11 +4,11 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::{self, Write};
+use core::fmt;
 
 use crate::consent::{Choice, Consent, Granted};
-use crate::id::{ChoiceId, SubjectId};
-use crate::outline::Outline;
+use crate::id::{ChoiceId, SubjectId, cut, sort};
+use crate::outline::{CategoryOutline, Outline};
 use crate::time::UnixMillis;
 
 /// The longest value, in bytes.
@@ -55,12 +55,15 @@ pub enum Found<'a> {
 /// Looks a cookie up by its exact name. Does not allocate.
 pub fn find<'a>(header: &'a str, name: &str) -> Found<'a> {
     let mut found = Found::Absent;
-    for pair in header.split(';') {
-        let Some((key, value)) = pair.split_once('=') else { continue };
-        if key.trim() != name {
+    let mut rest = header;
+    while !rest.is_empty() {
+        let (pair, after) = cut(rest, b';').unwrap_or((rest, ""));
+        rest = after;
+        let Some((key, value)) = cut(pair, b'=') else { continue };
+        if key.trim_ascii() != name {
             continue;
         }
-        let value = value.trim();
+        let value = value.trim_ascii();
         match found {
             Found::Absent => found = Found::One(value),
             Found::One(first) if first == value => {}
@@ -72,11 +75,22 @@ pub fn find<'a>(header: &'a str, name: &str) -> Found<'a> {
 
 /// Decimal digits without sign, space or leading zero.
 fn number(text: &str) -> Result<u64, CookieError> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    if !digits || (text.len() > 1 && text.starts_with('0')) {
+    if text.is_empty() || (text.len() > 1 && text.starts_with('0')) {
         return Err(CookieError);
     }
-    text.parse().map_err(|_| CookieError)
+    let mut number: u64 = 0;
+    for byte in text.bytes() {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10).ok_or(CookieError)?;
+        number = number.checked_mul(10).and_then(|n| n.checked_add(digit.into())).ok_or(CookieError)?;
+    }
+    Ok(number)
+}
+
+fn push_number(text: &mut String, number: u64) {
+    if number > 9 {
+        push_number(text, number / 10);
+    }
+    text.push(char::from(b'0' + (number % 10) as u8));
 }
 
 impl Cookie {
@@ -88,11 +102,16 @@ impl Cookie {
         if value.len() > MAX_LENGTH {
             return Err(CookieError);
         }
-        let mut fields = value.split('.');
-        let mut next = || fields.next().ok_or(CookieError);
-        let (version, notice, decided_at, subject, granted, flags) =
-            (next()?, next()?, next()?, next()?, next()?, next()?);
-        if version != "1" || fields.next().is_some() {
+        let mut rest = value;
+        let mut next = || {
+            let (field, after) = cut(rest, b'.').ok_or(CookieError)?;
+            rest = after;
+            Ok(field)
+        };
+        let (version, notice, decided_at, subject, granted) = (next()?, next()?, next()?, next()?, next()?);
+        // What is left is the last field; a seventh would be in it, and no flag has a dot.
+        let flags = rest;
+        if version != "1" {
             return Err(CookieError);
         }
         let seconds = i64::try_from(number(decided_at)?).map_err(|_| CookieError)?;
@@ -118,32 +137,23 @@ impl Cookie {
 
 fn parse_granted(text: &str) -> Result<Vec<ChoiceId>, CookieError> {
     let mut granted = Vec::new();
-    if !text.is_empty() {
-        for id in text.split('~') {
-            granted.push(ChoiceId::parse(id).map_err(|_| CookieError)?);
+    let mut rest = if text.is_empty() { None } else { Some(text) };
+    while let Some(text) = rest {
+        let (id, after) = cut(text, b'~').map_or((text, None), |(id, after)| (id, Some(after)));
+        rest = after;
+        let id = ChoiceId::parse(id).map_err(|_| CookieError)?;
+        if granted.contains(&id) {
+            return Err(CookieError);
         }
+        granted.push(id);
     }
-    granted.sort();
-    let before = granted.len();
-    granted.dedup();
-    if granted.len() == before { Ok(granted) } else { Err(CookieError) }
+    sort(&mut granted);
+    Ok(granted)
 }
 
 impl fmt::Display for Cookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "1.{}.{}.", self.notice, self.decided_at.seconds())?;
-        match self.subject {
-            Some(subject) => f.write_str(&subject.to_base64url())?,
-            None => f.write_char('-')?,
-        }
-        f.write_char('.')?;
-        for (i, id) in self.granted.iter().enumerate() {
-            if i > 0 {
-                f.write_char('~')?;
-            }
-            f.write_str(id.as_str())?;
-        }
-        f.write_str(if self.said { ".s" } else { "." })
+        f.write_str(&self.value())
     }
 }
 
@@ -151,19 +161,11 @@ impl Consent {
     /// What a cookie says, under the notice in force: each optional category that its version could answer has its answer, granted
     /// if listed and denied if not. Ids that the notice does not know are ignored. The latest record is not in a cookie.
     pub fn from_cookie(cookie: &Cookie, outline: &Outline) -> Self {
-        let mut choices: Vec<Choice> = outline
-            .optional()
-            .map(|category| Choice {
-                category: category.id.clone(),
-                granted: Granted::of(&cookie.granted, category.id.as_str()),
-                at: cookie.decided_at,
-                notice: cookie.notice,
-                said: cookie.said,
-                explicit: true,
-            })
-            .collect();
-        choices.sort_by(|a, b| a.category.cmp(&b.category));
-        Self { last: None, forgotten: false, identified: cookie.subject.is_some(), choices }
+        let mut consent = Self { identified: cookie.subject.is_some(), ..Self::default() };
+        for category in outline.optional() {
+            consent.put(cookie.answer(category));
+        }
+        consent
     }
 
     /// The cookie that says what holds, or `None` where there must be none: nothing decided, or forgotten.
@@ -175,31 +177,39 @@ impl Consent {
         if self.forgotten || self.choices.is_empty() {
             return None;
         }
-        let listed = || outline.optional().filter_map(|category| Some((category, self.choice(category.id.as_str())?)));
-        let complete = view.asked().next().is_none();
-        let versions = listed().map(|(_, choice)| choice.notice);
-        let notice = if complete { versions.max() } else { versions.min() }?;
+        let (mut oldest, mut newest, mut at) = (u32::MAX, 0, UnixMillis::MAX);
+        for category in outline.optional() {
+            if let Some(choice) = self.choice(category.id.as_str()) {
+                oldest = oldest.min(choice.notice);
+                newest = newest.max(choice.notice);
+                at = at.min(choice.at);
+            }
+        }
+        if newest == 0 {
+            return None;
+        }
+        let notice = if view.asked().next().is_none() { newest } else { oldest };
         let mut granted = Vec::new();
         let mut marked = 0;
         let mut said = 0;
-        for (category, choice) in listed() {
-            let whole = ChoiceId::from(&category.id);
+        for category in outline.optional() {
+            let Some(choice) = self.choice(category.id.as_str()) else { continue };
             // A service that this answer never saw must not be granted by naming the category beside a newer version.
             let newer = category.services.iter().any(|s| s.since > choice.notice && s.since <= notice);
             match &choice.granted {
                 // An answer to a version that is not in force yet here reads as denied; under an older number it would not.
                 _ if choice.notice > outline.version => continue,
                 Granted::Nothing => continue,
-                Granted::Whole if !newer => granted.push(whole),
-                Granted::Whole => granted.extend(
-                    category
-                        .services
-                        .iter()
-                        .filter(|s| s.since <= choice.notice)
-                        .map(|s| ChoiceId::service_of(&category.id, &s.id)),
-                ),
+                Granted::Whole if !newer => granted.push(ChoiceId::from(&category.id)),
+                Granted::Whole => {
+                    for service in category.services.iter().filter(|s| s.since <= choice.notice) {
+                        granted.push(ChoiceId::service_of(&category.id, &service.id));
+                    }
+                }
                 Granted::Services(services) => {
-                    granted.extend(services.iter().map(|s| ChoiceId::service_of(&category.id, s)));
+                    for service in services {
+                        granted.push(ChoiceId::service_of(&category.id, service));
+                    }
                 }
             }
             if category.signals {
@@ -207,10 +217,10 @@ impl Consent {
                 said += u32::from(choice.said);
             }
         }
-        granted.sort();
+        sort(&mut granted);
         Some(Cookie {
             notice,
-            decided_at: UnixMillis::from_seconds(listed().map(|(_, choice)| choice.at).min()?.seconds().max(0)),
+            decided_at: UnixMillis::from_seconds(at.seconds().max(0)),
             subject,
             granted,
             said: marked > 0 && marked == said,
@@ -219,8 +229,47 @@ impl Consent {
 }
 
 impl Cookie {
-    /// The value to write.
+    /// The answer to a category.
+    fn answer(&self, category: &CategoryOutline) -> Choice {
+        Choice {
+            category: category.id.clone(),
+            granted: Granted::of(&self.granted, category.id.as_str()),
+            at: self.decided_at,
+            notice: self.notice,
+            said: self.said,
+            explicit: true,
+        }
+    }
+
+    /// Whether this cookie grants a category or service at `now`, while the browser sends a signal or not: what
+    /// [`Consent::from_cookie`] would say, without reading what was not asked for.
+    pub fn grants(&self, outline: &Outline, choice: &ChoiceId, now: UnixMillis, signal: bool) -> bool {
+        let mut consent = Consent::default();
+        if let Some(category) = outline.category(choice.category()) {
+            consent.put(self.answer(category));
+        }
+        consent.view(outline, now, signal).granted(choice)
+    }
+
+    /// The value to write. Without `write!`, which alone would be a tenth of the widget.
     pub fn value(&self) -> String {
-        alloc::format!("{self}")
+        let mut text = String::from("1.");
+        push_number(&mut text, self.notice.into());
+        text.push('.');
+        push_number(&mut text, self.decided_at.seconds().unsigned_abs());
+        text.push('.');
+        match self.subject {
+            Some(subject) => text.push_str(&subject.to_base64url()),
+            None => text.push('-'),
+        }
+        text.push('.');
+        for (i, id) in self.granted.iter().enumerate() {
+            if i > 0 {
+                text.push('~');
+            }
+            text.push_str(id.as_str());
+        }
+        text.push_str(if self.said { ".s" } else { "." });
+        text
     }
 }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::consent::{Consent, Granted};
-use crate::id::{ChoiceId, RecordId};
+use crate::id::{ChoiceId, RecordId, sort};
 use crate::outline::{CategoryOutline, Outline};
 use crate::time::UnixMillis;
 
@@ -262,24 +262,22 @@ impl Decision {
                 answer_category(&mut answer, category, &wanted);
             }
         }
-        answer.granted.sort();
-        answer.denied.sort();
+        sort(&mut answer.granted);
+        sort(&mut answer.denied);
         Ok(answer)
     }
 
     /// What is granted, without necessary ids, doubles and services whose category is granted whole.
     fn normalized(&self, outline: &Outline) -> Result<Vec<ChoiceId>, DecisionError> {
-        let mut granted = Vec::with_capacity(self.granted.len());
+        let mut granted: Vec<ChoiceId> = Vec::new();
         for choice in &self.granted {
-            let category = outline.listed(choice).ok_or_else(|| DecisionError::Unknown(choice.clone()))?;
-            if !category.necessary {
+            let Some(category) = outline.listed(choice) else { return Err(DecisionError::Unknown(choice.clone())) };
+            let in_whole = choice.service().is_some() && self.granted.iter().any(|c| c.as_str() == choice.category());
+            if !category.necessary && !in_whole && !granted.contains(choice) {
                 granted.push(choice.clone());
             }
         }
-        granted.sort();
-        granted.dedup();
-        let whole: Vec<ChoiceId> = granted.iter().filter(|c| c.service().is_none()).cloned().collect();
-        granted.retain(|c| c.service().is_none() || !whole.iter().any(|w| w.as_str() == c.category()));
+        sort(&mut granted);
         Ok(granted)
     }
 
@@ -309,9 +307,9 @@ impl Decision {
             return Err(DecisionError::Layer(method, layer));
         }
         if method == Method::AcceptAll {
-            let mut all: Vec<ChoiceId> = outline.optional().map(|category| ChoiceId::from(&category.id)).collect();
-            all.sort();
-            if granted != all {
+            let is_there = |category: &CategoryOutline| granted.iter().any(|c| c.as_str() == category.id.as_str());
+            // As many as there are, and each of them: exactly those.
+            if granted.len() != outline.optional().count() || !outline.optional().all(is_there) {
                 return Err(DecisionError::NotAll);
             }
         }

@@ -1594,7 +1594,7 @@ pub(crate) mod tests {
         }
         let cookies: Vec<_> =
             shown.categories.iter().flat_map(|c| &c.services).flat_map(|s| &s.cookies).map(|c| c.lifetime).collect();
-        assert_eq!(cookies, ["180 Tage", "30 Tage", "30 Tage", "7 Tage"]);
+        assert_eq!(cookies, ["180 Tage", "bis Sie es löschen", "30 Tage", "30 Tage", "7 Tage"]);
     }
 
     #[test]

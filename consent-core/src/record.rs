@@ -11,13 +11,10 @@ use sha2::Sha256;
 use crate::consent::{Act, Effect};
 use crate::decision::{Control, Layer, Method, Signals, Source, text_enum};
 use crate::id::{CategoryId, ChoiceId, Language, RecordId, SiteId, SubjectId};
-use crate::time::UnixMillis;
+use crate::time::{AHEAD_AFTER, UnixMillis};
 
 /// The only version of the grammar.
 pub const VERSION: u8 = 1;
-
-/// A claimed time may be this far ahead of the log's clock before it is marked, in milliseconds.
-pub const AHEAD_AFTER: i64 = 5 * 60 * 1000;
 
 text_enum! {
     /// What happened.

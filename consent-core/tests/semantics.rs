@@ -330,6 +330,16 @@ proptest! {
         }
     }
 
+    /// Rule 4: an answer from the future holds for nobody who judges it before.
+    #[test]
+    fn a_cookie_from_the_future_does_not_hold(ahead in 301..400 * 86_400i64, now in 0..T0) {
+        let outline = outline(1);
+        let now = UnixMillis::new(now);
+        let cookie = Cookie::parse(&format!("1.1.{}.-.statistics.", now.seconds() + ahead)).unwrap();
+        prop_assert!(!cookie.grants(&outline, &choice("statistics"), now, false));
+        prop_assert_eq!(Consent::from_cookie(&cookie, &outline).view(&outline, now, false).status(), Status::Expired);
+    }
+
     /// Rule 4: a version that is material for a category closes it and asks it again; the others keep their answer and date.
     #[test]
     fn a_material_version_asks_again_only_for_its_categories(steps in steps(10)) {
@@ -480,6 +490,7 @@ proptest! {
         for id in IDS.map(choice) {
             let granted = consent.view(&outline, at, signal).granted(&id);
             prop_assert!(granted || !read.view(&outline, at, signal).granted(&id), "{id}: {cookie}");
+            prop_assert_eq!(cookie.grants(&outline, &id, at, signal), read.view(&outline, at, signal).granted(&id));
         }
         let first = &consent.choices[0];
         let alike = consent.choices.iter().all(|c| c.at == first.at && c.said == first.said);

@@ -2,7 +2,6 @@
 //!
 //! A cookie proves only this device's last act. Where it matters what was revoked elsewhere, ask the service.
 
-use consent_core::consent::Consent;
 use consent_core::cookie::{Cookie, Found, find};
 use consent_core::id::ChoiceId;
 use consent_core::outline::Outline;
@@ -14,7 +13,7 @@ fn may_count(outline: &Outline, cookie_header: &str, signal: bool, now: UnixMill
         return false;
     };
     let Ok(cookie) = Cookie::parse(value) else { return false };
-    Consent::from_cookie(&cookie, outline).view(outline, now, signal).granted(&statistics)
+    cookie.grants(outline, &statistics, now, signal)
 }
 
 fn main() {
