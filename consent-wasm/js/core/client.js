@@ -1,0 +1,85 @@
+// Sends what is queued, one at a time, in order, and follows what the server says holds.
+
+let busy;
+let timer;
+let wait = 1e3;
+// The last answer: its subject is shown once to those whose cookie carries none.
+let receipt;
+
+const drain = async () => {
+  if (busy) return;
+  busy = true;
+  clearTimeout(timer);
+  let later = true;
+  try {
+    // Two tabs must not send at the same time: the order of one browser's decisions is part of what they mean.
+    later = await (navigator.locks ? navigator.locks.request("consent-" + page.config.site, sendAll) : sendAll());
+  } catch {}
+  busy = false;
+  if (later) {
+    timer = setTimeout(drain, wait);
+    wait = Math.min(wait * 2, 3e5);
+  } else {
+    wait = 1e3;
+    // One that came in as the last one left.
+    if (recall().queue.length) drain();
+  }
+};
+
+// Returns true if something must wait; throws if the network does.
+const sendAll = async () => {
+  for (let entry; (entry = recall().queue[0]); ) {
+    const response = await request("decisions", {
+      method: "POST",
+      keepalive: true,
+      // Without a preflight where the service is on another host.
+      headers: { "content-type": endpoint("").origin === location.origin ? "application/json" : "text/plain" },
+      body: JSON.stringify(entry),
+      signal: AbortSignal.timeout(2e4),
+    });
+    const { status } = response;
+    // Only these two say that the record is durable.
+    if (status === 200 || status === 201) heard(entry, await response.json());
+    // What time, a lock or a limit can cure is tried again; nothing else ever will be accepted.
+    else if (status < 400 || status > 499 || [408, 409, 429].includes(status)) return true;
+    else {
+      console.warn("consent: refused by the server:", await response.text());
+      lost(entry);
+    }
+  }
+};
+
+// Recorded.
+const heard = (entry, answer) => {
+  const store = recall();
+  store.queue = store.queue.filter(({ id }) => id !== entry.id);
+  // Queued behind a grant that came too late, another grant knew no more than that one did: it can never count.
+  if (answer.effect === "stale") drop(store, ({ subject, granted }) => subject === entry.subject && granted.length);
+  keep(store);
+  receipt = answer;
+  let now = ask();
+  // The answer came with a cookie; where that could not be set, its body says the same.
+  if (entry.subject && entry.subject === now.subject && !store.queue.length) {
+    const { status, categories } = answer.consent;
+    now = ask("f", status, Object.keys(categories).filter((id) => categories[id] !== "granted").join("~"));
+  }
+  writeCookie(now);
+  publish(now);
+};
+
+// Never recorded, and never will be: what it granted must not hold here either.
+const lost = (entry) => {
+  const store = recall();
+  drop(store, ({ id }) => id === entry.id);
+  keep(store);
+  if (entry.granted.length && entry.layer !== "placeholder") {
+    const now = ask("f", "none", "");
+    writeCookie(now);
+    publish(now);
+  }
+};
+
+addEventListener("online", () => {
+  wait = 1e3;
+  drain();
+});

@@ -1,0 +1,75 @@
+// The life of a decision in the browser: judged by the core, stored, acted on, queued, sent.
+
+let acts = 0;
+
+const decide = async (method, layer, granted, control, said, at) => {
+  const { config, signals } = page;
+  const mine = ++acts;
+  const before = ask();
+  const known = before.subject;
+  const forgets = method === "forget";
+  said = !!said && signalled();
+  let { prev } = recall();
+  if (granted.length && known && (!prev || config.domain)) {
+    // This browser has lost its last decision, or another host of the site may have made a later one.
+    prev = await lastRecord(known).catch(() => prev);
+    if (mine !== acts) throw Error("consent: a later choice came first");
+  }
+  const random = Array.from(crypto.getRandomValues(new Uint8Array(26)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  // An id of the page's own making must not end the line it stands in.
+  const ids = granted.map((id) => (id + "").replace(/\s/g, "?"));
+  const now = ask("a", at, +said, method, layer, ids.join("~"), random);
+  if (now.id[0] === "!")
+    throw Error("consent: " + { "!id": "not in the notice", "!all": "accept-all grants all" }[now.id] || "this act cannot do that here");
+
+  // Without an id it was an answer to nothing, as in a second tab whose layer was still open: nothing is recorded.
+  if (now.id) {
+    const subject = (forgets ? known : now.subject) || undefined;
+    const store = recall();
+    if (forgets && known) store.queue = store.queue.filter((entry) => entry.subject !== known);
+    store.queue.push({
+      id: now.id,
+      // The chain belongs to one subject: a new one begins anew, nobody has none.
+      prev: subject && subject === known ? prev : undefined,
+      subject,
+      notice: config.v,
+      language: config.lang,
+      layer,
+      method,
+      control,
+      granted: ids,
+      decided_at: new Date(at).toISOString(),
+      signals: { ...signals, said },
+      widget: __BUILD__,
+    });
+    store.prev = subject && !forgets ? now.id : undefined;
+    keep(store);
+    writeCookie(now);
+    // What was granted for one page view ends with the next refusal.
+    if (!ids.length) page.once.clear();
+  }
+  publish(now);
+  if (now.show === "reopen") {
+    page.hideLayer();
+    page.showReopen();
+  }
+  drain();
+
+  const within = (ids, category) => ids.some((id) => id.split(":")[0] === category);
+  const gone = config.c.flatMap(([id, refusable]) =>
+    refusable && !within(now.granted, id) && (forgets || within(before.granted, id)) ? [id] : [],
+  );
+  // What the categories have stored goes too; that it cannot undoes nothing of the decision.
+  await sweep(gone).catch(console.warn);
+  await heed(now);
+};
+
+// A signal over an older grant: denied already by the core's view; recorded, so that backends agree.
+const heed = async ({ withheld }) => {
+  if (withheld) await decide("signal", "none", [], undefined, false, Date.now());
+};
+
+const lastRecord = async (subject) => {
+  const response = await request("records", { headers: { "consent-subject": subject }, signal: AbortSignal.timeout(4e3) });
+  return (await response.json()).records.at(-1).id;
+};

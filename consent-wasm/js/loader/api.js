@@ -1,0 +1,45 @@
+// window.consent and the events: what the page's own scripts may know and ask for. Typed in consent.d.ts.
+
+let state;
+
+const emit = (name) => document.dispatchEvent(new CustomEvent("consent:" + name, { detail: state }));
+
+// What holds from now on. `granted` are the optional ids, `all` every id that may be used.
+const hold = (status, granted, all) => {
+  const changed = state && state.status + state.granted + allowed !== status + granted + all;
+  state = { status, granted };
+  allowed = all;
+  scan();
+  if (changed) emit("change");
+};
+
+let settle;
+const ready = new Promise((resolve) => (settle = resolve));
+const announce = () => {
+  settle(state);
+  emit("ready");
+};
+
+const call = async (method, ids = []) => {
+  await act(method, "none", ids, "script");
+  return state;
+};
+
+window.consent = {
+  ready,
+  status: () => state.status,
+  granted: (id) => allowed.includes(id),
+  open: () => settings(document.activeElement),
+  acceptAll: () => call("accept-all", optional()),
+  rejectAll: () => call("reject-all"),
+  save: (ids) => call("save", [...ids]),
+  forget: () => call("forget"),
+  on: (name, listener) => {
+    const handle = (event) => listener(event.detail);
+    const type = "consent:" + name.replace("consent:", "");
+    // Who asks after it has happened is told at once.
+    if (type === "consent:ready") ready.then(listener);
+    else document.addEventListener(type, handle);
+    return () => document.removeEventListener(type, handle);
+  },
+};

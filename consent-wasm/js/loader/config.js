@@ -1,0 +1,23 @@
+// Facts of this page and of this site. Read once, before anything else runs.
+
+// Twice on a page (a template and a tag manager, say) is once: two gates would start the same scripts twice.
+if (window.consent?.ready) return;
+
+// The server puts the site's configuration here when it serves the file; see ARCHITECTURE.md, "What the server tells the widget".
+const config = __CONSENT_CONFIG__;
+const texts = config.t;
+
+// The script's own address says where the service is; the page's address does not.
+const script = document.currentScript.src;
+const address = (path) => new URL(path, script);
+
+// In a frame of another site nothing can be granted: a page could lay it, transparent, under somebody's clicks.
+let framed = false;
+try {
+  top.location.href;
+} catch {
+  framed = true;
+}
+
+const signals = { gpc: navigator.globalPrivacyControl === true, dnt: navigator.doNotTrack === "1" };
+const signalled = signals.gpc || signals.dnt;

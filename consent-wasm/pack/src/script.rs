@@ -1,0 +1,89 @@
+//! JavaScript in, less JavaScript out.
+
+use anyhow::{Result, bail, ensure};
+use oxc_allocator::Allocator;
+use oxc_codegen::{Codegen, CodegenOptions, CommentOptions};
+use oxc_minifier::{CompressOptions, MangleOptions, Minifier, MinifierOptions};
+use oxc_parser::Parser;
+use oxc_span::SourceType;
+
+/// The identifier that the server replaces with a site's configuration when it serves `consent.js`.
+pub(crate) const PLACEHOLDER: &str = "__CONSENT_CONFIG__";
+
+/// How a script is loaded.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// `<script src>`.
+    Classic,
+    /// `import()`.
+    Module,
+}
+
+/// Compresses, renames and prints without blanks.
+pub(crate) fn minify(source: &str, kind: Kind) -> Result<String> {
+    let allocator = Allocator::default();
+    let source_type = match kind {
+        Kind::Classic => SourceType::cjs(),
+        Kind::Module => SourceType::mjs(),
+    };
+    let parsed = Parser::new(&allocator, source, source_type).parse();
+    if let Some(problem) = parsed.diagnostics.first() {
+        bail!("{problem:?}");
+    }
+    let mut program = parsed.program;
+    let options = MinifierOptions {
+        mangle: Some(MangleOptions { top_level: Some(true), ..MangleOptions::default() }),
+        mangle_properties: None,
+        compress: Some(CompressOptions::smallest()),
+    };
+    let minified = Minifier::new(options).minify(&allocator, &mut program);
+    let options = CodegenOptions { minify: true, comments: CommentOptions::disabled(), ..CodegenOptions::default() };
+    Ok(Codegen::new().with_options(options).with_scoping(minified.scoping).build(&program).code.clone())
+}
+
+/// Text as a JavaScript string literal: JSON is one.
+pub(crate) fn literal(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The glue as plain declarations, so that what the module does not use can be dropped.
+pub(crate) fn without_exports(glue: &str) -> String {
+    let mut plain = String::with_capacity(glue.len());
+    for line in glue.lines() {
+        if line.starts_with("export {") {
+            continue;
+        }
+        plain.push_str(line.strip_prefix("export ").unwrap_or(line));
+        plain.push('\n');
+    }
+    plain
+}
+
+/// The server replaces text: the placeholder must have survived, exactly once.
+pub(crate) fn check_placeholder(loader: &str) -> Result<()> {
+    let count = loader.matches(PLACEHOLDER).count();
+    ensure!(count == 1, "consent.js has {PLACEHOLDER} {count} times after minification, not once");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_placeholder_survives_and_unused_code_does_not() {
+        let code = minify(
+            "(() => { const config = __CONSENT_CONFIG__; const unused = 1; alert(config.a, config.b); })();",
+            Kind::Classic,
+        )
+        .unwrap();
+        check_placeholder(&code).unwrap();
+        assert!(!code.contains('\n') && !code.contains("unused"), "{code}");
+    }
+
+    #[test]
+    fn exports_become_declarations() {
+        let glue = "export class Core {\n}\nfunction load() {}\nexport { load as default };\n";
+        assert_eq!(without_exports(glue), "class Core {\n}\nfunction load() {}\n");
+    }
+}
