@@ -17,8 +17,7 @@ fn main() {
     };
     let manifest: serde_json::Value = serde_json::from_str(&text).expect("the pack tool writes JSON");
     let field = |value: &serde_json::Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
-    let mut out = format!("pub(crate) const BUILD: &str = {:?};\n", field(&manifest, "build"));
-    out.push_str("pub(crate) static FILES: &[Asset] = &[\n");
+    let mut out = String::from("pub(crate) static FILES: &[Asset] = &[\n");
     for file in manifest["files"].as_array().expect("a list of files") {
         let name = field(file, "name");
         let path = dist.join(&name);

@@ -1,5 +1,6 @@
 //! What everything else is handed: the store, the clock, the log keys.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,17 @@ pub fn open(data: &Path) -> anyhow::Result<App> {
     let store = Sqlite::open(data, Arc::clone(&clock), Arc::clone(&signers) as _)
         .with_context(|| format!("cannot open the store in {}", data.display()))?;
     Ok(App { store: Arc::new(store), clock, signers, data: data.to_owned(), scripts: Compressed::default() })
+}
+
+/// Keeps other servers out of a folder for as long as the answer lives. Commands may be used beside a server.
+///
+/// # Errors
+/// If another process serves it.
+pub fn serve_alone(data: &Path) -> anyhow::Result<File> {
+    let path = data.join("serving.lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.try_lock().with_context(|| format!("another process serves {} already", data.display()))?;
+    Ok(file)
 }
 
 impl App {

@@ -27,6 +27,5 @@ mod tests {
     fn the_widget_is_whole() {
         assert_eq!(LOADER.matches(CONFIG).count(), 1, "the loader has one place for its configuration");
         assert!(by_ending(".js").is_some() && by_ending(".wasm").is_some());
-        assert_eq!(BUILD.len(), 64);
     }
 }

@@ -73,13 +73,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
         let address = listener.local_addr()?;
+        let stop = stop()?;
         let app = Arc::new(app::open(&data)?);
+        let _alone = app::serve_alone(&data)?;
         let site = prepare(&app, address, args.preset).await?;
         let keys = keys(&app).await?;
         app.store.publish(&site).await?;
         tell(&args, address, &site, &keys, &data);
         let publishing = tokio::spawn(Arc::clone(&app).publish_forever(Duration::from_secs(10)));
-        http::serve(listener, http::router(Arc::clone(&app), Some(pages::router())), stop()).await?;
+        http::serve(listener, http::router(Arc::clone(&app), Some(pages::router())), stop).await?;
         publishing.abort();
         serve::close(app).await;
         Ok(ExitCode::SUCCESS)

@@ -47,6 +47,7 @@ enum Command {
     /// Look for what is wrong with an installation
     Doctor(doctor::Args),
     /// Print the description of the HTTP API (OpenAPI)
+    #[command(after_help = "Example:\n  consent openapi > openapi.json")]
     Openapi,
 }
 
@@ -101,21 +102,23 @@ fn serve_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 
-/// Resolves at SIGINT or SIGTERM.
-async fn stop() {
-    let interrupt = tokio::signal::ctrl_c();
+/// A future that resolves at SIGINT or SIGTERM. They are caught from this call on, not only once it is awaited: a server that can
+/// be reached must not die of them.
+fn stop() -> anyhow::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        Ok(async move {
             tokio::select! {
-                _ = interrupt => {}
+                _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            return;
-        }
+        })
     }
-    drop(interrupt.await);
+    #[cfg(not(unix))]
+    Ok(async { drop(tokio::signal::ctrl_c().await) })
 }
 
 /// Who a command's acts are recorded for.

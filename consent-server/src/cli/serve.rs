@@ -61,7 +61,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         bail!("publish_every_seconds must be at least 1");
     }
     serve_on(async move {
+        let stop = stop()?;
         let app = Arc::new(app::open(&data)?);
+        let _alone = app::serve_alone(&data)?;
         if app.store.registry().sites.is_empty() {
             tracing::warn!("there is no site yet: make one with `consent site create`");
         }
@@ -69,7 +71,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let address = listener.local_addr()?;
         tracing::info!(%address, "listening on http://{address}");
         let publishing = tokio::spawn(Arc::clone(&app).publish_forever(Duration::from_secs(every)));
-        http::serve(listener, http::router(Arc::clone(&app), None), stop()).await?;
+        http::serve(listener, http::router(Arc::clone(&app), None), stop).await?;
         publishing.abort();
         close(app).await;
         Ok(ExitCode::SUCCESS)

@@ -65,6 +65,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         }
     })?;
     json.end().map_err(|error| Problem::malformed(format!("the body is not one JSON value: {error}")))?;
+    // What derives Deserialize takes a list of its fields' values just as well; nobody means that.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::refused("the body must be a JSON object"));
+    }
     Ok(value)
 }
 

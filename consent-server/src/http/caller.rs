@@ -53,9 +53,10 @@ fn bearer(value: &str) -> Option<&str> {
 /// # Errors
 /// 403 for any other, and for none.
 pub(super) fn origin<'a>(site: &Site, headers: &'a HeaderMap) -> Result<&'a str, Problem> {
-    let Some(origin) = headers.get(header::ORIGIN) else {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let (Some(origin), None) = (origins.next(), origins.next()) else {
         return Err(
-            Problem::forbidden("a decision comes from a page of the site: the Origin header is missing").at("Origin")
+            Problem::forbidden("a decision comes from a page of the site: one Origin header is needed").at("Origin")
         );
     };
     let origin = origin.to_str().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The HTTP API: routes, and how connections are served.
 
 mod api;
+mod bare;
 mod body;
 mod caller;
 mod cors;
@@ -15,13 +16,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -31,7 +33,7 @@ use docs::Security;
 use problem::Problem;
 pub use script::Compressed;
 
-/// How long a connection may take to send the head of a request.
+/// How long a connection may take to send the head of a request, or the next part of a body.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a shutdown waits for requests that are being answered.
@@ -50,6 +52,12 @@ const GRACE: Duration = Duration::from_secs(20);
 )]
 struct Description;
 
+/// The check, which is asked most: it writes its whole answer itself and goes through no layer.
+fn check() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Description::openapi()).routes(routes!(api::check::one))
+}
+
+/// Everything else.
 fn api() -> OpenApiRouter<Arc<App>> {
     // What a browser asks for from a page, perhaps of another origin.
     let public = OpenApiRouter::new()
@@ -59,9 +67,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(api::notice::notice))
         .routes(routes!(api::notice::script))
         .layer(middleware::from_fn(cors::answer));
-    OpenApiRouter::with_openapi(Description::openapi())
+    OpenApiRouter::new()
         .merge(public)
-        .routes(routes!(api::check::one))
         .routes(routes!(api::check::many))
         .routes(routes!(api::log::checkpoint))
         .routes(routes!(api::log::tile))
@@ -70,9 +77,9 @@ fn api() -> OpenApiRouter<Arc<App>> {
 
 /// The description of the API, as JSON.
 pub fn openapi() -> String {
-    let mut description = api().into_openapi();
+    let mut description = check().merge(api()).into_openapi();
     env!("CARGO_PKG_VERSION").clone_into(&mut description.info.version);
-    description.to_pretty_json().expect("the description is made of serializable parts")
+    description.to_pretty_json().expect("the description is made of serializable parts").replace("{*n}", "{n}")
 }
 
 /// All routes. `pages` are those of a site that is served beside the API (the demo's).
@@ -84,29 +91,46 @@ pub fn router(app: Arc<App>, pages: Option<Router>) -> Router {
         .route("/openapi.json", axum::routing::get(docs::json))
         .route("/docs", axum::routing::get(docs::page))
         .route("/docs.css", axum::routing::get(docs::css))
+        // Nothing else below /v1 is a page of the site that is served beside.
+        .route("/v1/{*rest}", axum::routing::any(|| async { Problem::not_found("there is nothing at this address") }))
         .with_state(Arc::clone(&app))
-        .layer(middleware::from_fn_with_state(app, cors::preflight))
+        // Before the layers: they must see these answers too, and a preflight is an OPTIONS that no route takes.
+        .method_not_allowed_fallback(other_method)
+        .layer(middleware::from_fn(problems))
+        // A body that stops coming must not keep its connection for good.
+        .layer(RequestBodyTimeoutLayer::new(HEADER_TIMEOUT))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), cors::preflight))
         .layer(headers.clone());
+    let (check, _) = check().split_for_parts();
+    let service = service.merge(check.method_not_allowed_fallback(other_method).with_state(app));
     match pages {
         Some(pages) => service.merge(pages.layer(headers)),
         // Bare, so that it can be measured against: the same listener and runtime without anything of ours.
         None => service.route("/", axum::routing::get(|| async { "consent\n" })),
     }
     .fallback(|| async { Problem::not_found("there is nothing at this address") })
-    .method_not_allowed_fallback(|| async {
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "Another method is needed", "see /docs")
-    })
+}
+
+/// What axum refuses by itself, such as a path that is not UTF-8, says so in plain text.
+async fn problems(request: Request, next: Next) -> Response {
+    let (parts, body) = next.run(request).await.into_parts();
+    let plain = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !parts.status.is_client_error() || !plain {
+        return Response::from_parts(parts, body);
+    }
+    let detail = axum::body::to_bytes(body, 4096).await.unwrap_or_default();
+    Problem::new(parts.status, "malformed", "The request cannot be read", String::from_utf8_lossy(&detail))
+        .into_response()
+}
+
+async fn other_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "Another method is needed", "see /docs")
 }
 
 /// Headers that no answer is without, unless it has set its own.
 async fn secure(request: Request, next: Next) -> Response {
-    const DEFAULTS: [(HeaderName, HeaderValue); 3] = [
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
-    ];
     let mut response = next.run(request).await;
-    for (name, value) in DEFAULTS {
+    for (name, value) in bare::DEFAULTS {
         response.headers_mut().entry(name).or_insert(value);
     }
     response

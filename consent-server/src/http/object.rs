@@ -1,12 +1,11 @@
 //! The consent object: what holds for a subject, in the one shape that all answers use.
 
-use std::collections::BTreeMap;
-
-use consent_core::consent::{Consent, Status};
+use consent_core::consent::{Consent, Status, View};
 use consent_core::id::{ChoiceId, SubjectId};
 use consent_core::outline::Outline;
 use consent_core::time::UnixMillis;
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::problem::Problem;
@@ -14,11 +13,12 @@ use crate::store::Site;
 
 /// What holds for a subject now. Everything that is not known to be granted is denied.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ConsentObject {
+pub(super) struct ConsentObject<'a> {
     /// The site.
-    pub site: String,
+    pub site: &'a str,
     /// The subject.
-    pub subject: String,
+    #[schema(value_type = String, format = "uuid")]
+    pub subject: SubjectId,
     /// How the consent stands.
     #[schema(value_type = String, example = "valid")]
     pub status: Status,
@@ -31,41 +31,57 @@ pub(super) struct ConsentObject {
     #[schema(value_type = Option<String>)]
     pub expires_at: Option<UnixMillis>,
     /// Each category of the notice in force, and the services granted by themselves.
-    #[schema(value_type = BTreeMap<String, String>)]
-    pub categories: BTreeMap<String, &'static str>,
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub categories: Categories<'a>,
     /// Whether the category that was asked for may be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed: Option<bool>,
 }
 
-/// What is said of a subject nobody has heard of.
-pub(super) fn unknown() -> Consent {
-    Consent::default()
+/// What holds, written as a map of ids to `granted` or `denied`.
+#[derive(Debug)]
+pub(super) struct Categories<'a> {
+    outline: &'a Outline,
+    view: View<'a>,
 }
 
-impl ConsentObject {
-    /// The object of a consent at this time.
-    pub(super) fn new(site: &Site, outline: &Outline, subject: &SubjectId, consent: &Consent, now: UnixMillis) -> Self {
-        let view = consent.view(outline, now, false);
-        let mut categories: BTreeMap<String, &'static str> = outline
-            .categories
-            .iter()
-            .map(|category| {
-                let granted = view.granted(&ChoiceId::from(&category.id));
-                (category.id.as_str().to_owned(), if granted { "granted" } else { "denied" })
-            })
-            .collect();
-        for id in view.granted_ids().iter().filter(|id| id.service().is_some()) {
-            categories.insert(id.as_str().to_owned(), "granted");
+impl Serialize for Categories<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for category in &self.outline.categories {
+            let granted = self.view.granted(&ChoiceId::from(&category.id));
+            map.serialize_entry(category.id.as_str(), if granted { "granted" } else { "denied" })?;
+            if !granted {
+                for service in &category.services {
+                    let service = ChoiceId::service_of(&category.id, &service.id);
+                    if self.view.granted(&service) {
+                        map.serialize_entry(service.as_str(), "granted")?;
+                    }
+                }
+            }
         }
+        map.end()
+    }
+}
+
+impl<'a> ConsentObject<'a> {
+    /// The object of a consent at this time.
+    pub(super) fn new(
+        site: &'a Site,
+        outline: &'a Outline,
+        subject: SubjectId,
+        consent: &'a Consent,
+        now: UnixMillis,
+    ) -> Self {
+        let view = consent.view(outline, now, false);
         Self {
-            site: site.id.as_str().to_owned(),
-            subject: subject.to_string(),
+            site: site.id.as_str(),
+            subject,
             status: view.status(),
             notice: view.notice(),
             decided_at: view.decided_at(),
             expires_at: view.expires_at(),
-            categories,
+            categories: Categories { outline, view },
             allowed: None,
         }
     }

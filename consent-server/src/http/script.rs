@@ -8,6 +8,7 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use consent_core::id::Language;
+use consent_core::notice::Preset;
 use consent_core::outline::CategoryOutline;
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
@@ -154,41 +155,47 @@ fn compose(site: &Site, published: &Published, language: &Language) -> String {
     let shown = published.notice.for_language(language);
     let texts = shown.texts;
     let address = |ending| widget::by_ending(ending).map(|asset| format!("/assets/{}", asset.name));
-    let config = json!({
+    let mut t = json!({
+        "title": texts.title,
+        "intro": texts.intro,
+        "withdraw_hint": texts.withdraw_hint,
+        "privacy_policy": texts.privacy_policy,
+        "settings": texts.settings,
+        "reopen": texts.reopen,
+        "error": texts.error,
+        "signal_said": texts.signal_said,
+        "placeholder_text": texts.placeholder_text,
+        "placeholder_once": texts.placeholder_once,
+        "placeholder_always": texts.placeholder_always,
+    });
+    // Only what its first layer says: every byte of this is paid by every visitor.
+    let actions = if shown.preset == Preset::Choice {
+        [("accept", &texts.accept), ("reject", &texts.reject)]
+    } else {
+        [("close", &texts.close), ("close_label", &texts.close_label)]
+    };
+    for (name, text) in actions {
+        t[name] = json!(text);
+    }
+    let mut config = json!({
         "site": site.id,
         "v": published.outline.version,
-        "h": widget::BUILD,
         "lang": shown.language,
         "preset": shown.preset,
         "days": published.outline.renew_after_days,
         "name": site.settings.cookie_name,
-        "domain": site.settings.cookie_domain.as_deref().unwrap_or_default(),
         "policy": shown.privacy_policy,
-        "idr": published.notice.id_for_refusals(),
         "c": published.outline.categories.iter().map(category).collect::<Vec<_>>(),
-        "t": {
-            "title": texts.title,
-            "intro": texts.intro,
-            "withdraw_hint": texts.withdraw_hint,
-            "privacy_policy": texts.privacy_policy,
-            "close": texts.close,
-            "close_label": texts.close_label,
-            "settings": texts.settings,
-            "accept": texts.accept,
-            "reject": texts.reject,
-            "reopen": texts.reopen,
-            "forgotten": texts.forgotten,
-            "saved": texts.saved,
-            "error": texts.error,
-            "signal_said": texts.signal_said,
-            "outdated": texts.outdated,
-            "placeholder_text": texts.placeholder_text,
-            "placeholder_once": texts.placeholder_once,
-            "placeholder_always": texts.placeholder_always,
-        },
+        "t": t,
         "core": address(".js"),
         "wasm": address(".wasm"),
     });
+    if let Some(domain) = &site.settings.cookie_domain {
+        config["domain"] = json!(domain);
+    }
+    if published.notice.id_for_refusals() {
+        config["idr"] = json!(true);
+    }
     // "</" would end an inline script, and U+2028 and U+2029 a line, where a site pastes the script into its page.
     let config = config.to_string().replace("</", "<\\/").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
     widget::LOADER.replace(widget::CONFIG, &config)

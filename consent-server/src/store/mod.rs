@@ -299,7 +299,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`] if the database does not answer or its data is corrupt.
-    fn consent(&self, site: &Site, subject: &SubjectId) -> Result<Option<Consent>, StoreError>;
+    fn consent(&self, site: &Site, subject: &SubjectId) -> Result<Option<Arc<Consent>>, StoreError>;
 
     /// The records of a subject, oldest first; none for an unknown one.
     ///

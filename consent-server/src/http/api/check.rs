@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use consent_core::consent::Status;
 use consent_core::id::SubjectId;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::app::App;
 use crate::http::object::{self, ConsentObject};
 use crate::http::problem::Problem;
-use crate::http::{body, caller};
+use crate::http::{bare, body, caller};
 use crate::keys::Role;
 use crate::store::{Published, Site, Store};
 
@@ -54,22 +54,21 @@ fn notice(site: &Site) -> Result<&Arc<Published>, Problem> {
 )]
 pub(in crate::http) async fn one(
     State(app): State<Arc<App>>,
-    Path((site, subject)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     query: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let Path((site, subject)) = path.map_err(|error| Problem::malformed(error.body_text()).at("path"))?;
     let (site, _) = caller::with_key(&app, &headers, &site, Role::Backend)?;
     let Query(asked) = query.map_err(|error| Problem::malformed(error.body_text()).at("query"))?;
     let subject = object::subject(&subject, "subject")?;
     let outline = &notice(&site)?.outline;
     let choice = asked.category.as_deref().map(|text| object::choice(outline, text)).transpose()?;
-    let consent = app.store.consent(&site, &subject)?.unwrap_or_else(object::unknown);
+    let consent = app.store.consent(&site, &subject)?.unwrap_or_default();
     let now = app.clock.now();
-    let mut object = ConsentObject::new(&site, outline, &subject, &consent, now);
+    let mut object = ConsentObject::new(&site, outline, subject, &consent, now);
     object.allowed = choice.map(|choice| consent.view(outline, now, false).granted(&choice));
-    let mut response = Json(object).into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(bare::json(&object))
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -130,7 +129,7 @@ pub(in crate::http) async fn many(
     let now = app.clock.now();
     let mut results = Vec::with_capacity(batch.subjects.len());
     for subject in batch.subjects {
-        let consent = app.store.consent(&site, &subject)?.unwrap_or_else(object::unknown);
+        let consent = app.store.consent(&site, &subject)?.unwrap_or_default();
         let view = consent.view(outline, now, false);
         results.push(Checked { subject, status: view.status(), allowed: view.granted(&choice) });
     }

@@ -13,7 +13,7 @@ use consent_core::id::{ChoiceId, Language, RecordId, SubjectId};
 use consent_core::record::Hex32;
 use consent_core::time::UnixMillis;
 use cookie::{Cookie, SameSite};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -25,6 +25,9 @@ use crate::store::{Behalf, NewDecision, Recorded, Site, Store};
 
 /// The longest evidence text, in bytes.
 const MAX_EVIDENCE: usize = 4096;
+
+/// The most ids that a decision may name: more than a cookie holds, and few enough to be compared with each other.
+const MAX_GRANTED: usize = 256;
 
 /// What a person decided in one act.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -60,7 +63,7 @@ pub(in crate::http) struct DecisionBody {
     #[schema(value_type = String, format = DateTime)]
     decided_at: UnixMillis,
     /// The browser's signals.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "signals_by_name")]
     #[schema(value_type = Option<Object>)]
     signals: Signals,
     /// SHA-256 of the widget's build, in hexadecimal.
@@ -73,9 +76,15 @@ pub(in crate::http) struct DecisionBody {
     evidence: Option<String>,
 }
 
+/// What is derived would take a list of the values as well.
+fn signals_by_name<'de, D: Deserializer<'de>>(from: D) -> Result<Signals, D::Error> {
+    let fields = serde_json::Map::deserialize(from)?;
+    serde_json::from_value(fields.into()).map_err(D::Error::custom)
+}
+
 /// The decision is on disk.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Decided {
+pub(in crate::http) struct Decided<'a> {
     /// The record.
     #[schema(value_type = String, format = "uuid")]
     id: RecordId,
@@ -91,7 +100,7 @@ pub(in crate::http) struct Decided {
     #[schema(value_type = String, example = "applied")]
     effect: Effect,
     /// What holds now.
-    consent: ConsentObject,
+    consent: ConsentObject<'a>,
 }
 
 /// Record a decision.
@@ -135,6 +144,9 @@ pub(in crate::http) async fn record(
         (site, None, Some(origin))
     };
     let request: DecisionBody = body::json(&headers, body).await?;
+    if request.granted.len() > MAX_GRANTED {
+        return Err(Problem::refused(format!("at most {MAX_GRANTED} ids at once")).at("/granted"));
+    }
     let behalf = behalf(&request, key)?;
     let (id, layer) = (request.id, request.layer);
     let decision = NewDecision {
@@ -192,7 +204,7 @@ fn answer(app: &App, site: &Site, id: RecordId, layer: Layer, origin: Option<&st
         recorded_at: recorded.recorded_at,
         subject: recorded.subject,
         effect: recorded.effect,
-        consent: ConsentObject::new(site, outline, &recorded.subject, &recorded.consent, now),
+        consent: ConsentObject::new(site, outline, recorded.subject, &recorded.consent, now),
     };
     let mut response = (status, Json(body)).into_response();
     let headers = response.headers_mut();

@@ -36,7 +36,8 @@ pub(in crate::http) async fn checkpoint(
 /// A hash tile of the published tree (C2SP tlog-tiles).
 #[utoipa::path(
     get,
-    path = "/v1/sites/{site}/log/tile/{level}/{n}",
+    // A tile's path has slashes of its own. The description, which knows no such parameter, names it without the star.
+    path = "/v1/sites/{site}/log/tile/{level}/{*n}",
     tag = "log",
     params(
         ("site" = String, Path, description = "The site"),

@@ -5,6 +5,7 @@
 //! report as written the next time, so nothing after it can be trusted.
 
 mod read;
+mod recent;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Change, DecideError, Entry, NewDecision, Recorded, Registry, Signers, Site, Store, StoreError, Stretch};
 use crate::clock::Clock;
+use recent::Recent;
 use writer::{Job, Writer};
 
 /// How many jobs may wait for the writer. More are refused: a queue that grows without bound answers nobody.
@@ -45,6 +47,7 @@ pub(super) struct Shared {
     path: PathBuf,
     readers: Mutex<Vec<Connection>>,
     registry: RwLock<Arc<Registry>>,
+    recent: Recent,
     stopping: (Mutex<bool>, std::sync::Condvar),
 }
 
@@ -59,6 +62,7 @@ impl Sqlite {
         super::migrate::run(&mut connection, clock.now())?;
         let shared = Arc::new(Shared {
             registry: RwLock::new(Arc::new(read::registry(&connection)?)),
+            recent: Recent::default(),
             path,
             readers: Mutex::default(),
             stopping: Default::default(),
@@ -108,6 +112,9 @@ impl Drop for Sqlite {
         self.jobs = None;
         *self.shared.stopping.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.shared.stopping.1.notify_all();
+        // A connection that may only read cannot copy the WAL into the database when it is the last to close: these go first, so that
+        // what is left behind is one file.
+        self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a store thread panicked");
@@ -203,6 +210,7 @@ impl Shared {
         let newest = self::generation(connection)?;
         if newest != *generation {
             self.set_registry(read::registry(connection)?);
+            self.recent.clear();
             *generation = newest;
         }
         let wal = self.path.with_extension("db-wal");
@@ -240,8 +248,15 @@ impl Store for Sqlite {
         self.shared.registry()
     }
 
-    fn consent(&self, site: &Site, subject: &SubjectId) -> Result<Option<Consent>, StoreError> {
-        self.shared.read(|db| read::consent(db, site, subject))
+    fn consent(&self, site: &Site, subject: &SubjectId) -> Result<Option<Arc<Consent>>, StoreError> {
+        let ticket = match self.shared.recent.find(site.number, subject) {
+            Ok(consent) => return Ok(Some(consent)),
+            Err(ticket) => ticket,
+        };
+        let Some(consent) = self.shared.read(|db| read::consent(db, site, subject))? else { return Ok(None) };
+        let consent = Arc::new(consent);
+        self.shared.recent.read(site.number, subject, &ticket, Arc::clone(&consent));
+        Ok(Some(consent))
     }
 
     fn records(&self, site: &Site, subject: &SubjectId) -> Result<Vec<Entry>, StoreError> {

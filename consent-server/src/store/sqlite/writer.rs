@@ -33,7 +33,7 @@ pub(super) enum Job {
 
 /// An answer that waits for the commit.
 enum Answer {
-    Decided(oneshot::Sender<Result<Recorded, DecideError>>, Box<Result<Recorded, DecideError>>),
+    Decided(i64, oneshot::Sender<Result<Recorded, DecideError>>, Box<Result<Recorded, DecideError>>),
     Changed(oneshot::Sender<Result<(), StoreError>>, Result<(), StoreError>),
     Published(oneshot::Sender<Result<String, StoreError>>, i64),
 }
@@ -101,10 +101,17 @@ impl Writer {
                 Err(error) => tracing::error!(%error, "the registry cannot be read"),
             }
         }
+        for answer in &answers {
+            if let Answer::Decided(site, _, result) = answer
+                && let Ok(recorded) = &**result
+            {
+                self.shared.recent.written(*site, &recorded.subject, Arc::new(recorded.consent.clone()));
+            }
+        }
         for answer in answers {
             // Whoever asked may have gone; what they asked for is on disk all the same.
             match answer {
-                Answer::Decided(reply, result) => drop(reply.send(*result)),
+                Answer::Decided(_, reply, result) => drop(reply.send(*result)),
                 Answer::Changed(reply, result) => drop(reply.send(result)),
                 Answer::Published(reply, site) => drop(reply.send(Ok(self.logs[&site].checkpoint.clone()))),
             }
@@ -118,6 +125,7 @@ impl Writer {
         if data_version != self.data_version {
             self.data_version = data_version;
             self.logs.clear();
+            self.shared.recent.clear();
             self.shared.set_registry(read::registry(&self.db)?);
         }
         Ok(())
@@ -139,7 +147,7 @@ impl Writer {
         let sorry = || StoreError::Refused(format!("not written: {error}"));
         for answer in answers {
             match answer {
-                Answer::Decided(reply, _) => drop(reply.send(Err(sorry().into()))),
+                Answer::Decided(_, reply, _) => drop(reply.send(Err(sorry().into()))),
                 Answer::Changed(reply, _) => drop(reply.send(Err(sorry()))),
                 Answer::Published(reply, _) => drop(reply.send(Err(sorry()))),
             }
@@ -159,17 +167,23 @@ impl Writer {
                     }
                     result => result,
                 };
-                answers.push(Answer::Decided(reply, Box::new(result)));
+                answers.push(Answer::Decided(site.number, reply, Box::new(result)));
             }
             Job::Change { change, actor, reply } => {
+                self.db.execute_batch("SAVEPOINT change")?;
                 let result = match self.change(&change, &actor) {
-                    Err(StoreError::Refused(why)) => Err(StoreError::Refused(why)),
+                    Err(StoreError::Refused(why)) => {
+                        // What it had written before it was refused goes, and nothing else of the transaction.
+                        self.db.execute_batch("ROLLBACK TO change")?;
+                        Err(StoreError::Refused(why))
+                    }
                     Err(error) => {
                         drop(reply.send(Err(StoreError::Refused(format!("not written: {error}")))));
                         return Err(error);
                     }
                     Ok(()) => Ok(()),
                 };
+                self.db.execute_batch("RELEASE change")?;
                 answers.push(Answer::Changed(reply, result));
             }
             Job::Publish { site, reply } => {
@@ -473,6 +487,9 @@ impl Writer {
                 )?;
             }
             Change::CreateKey(api_key) => {
+                // All of them first: what is refused below an insert would leave half a key behind.
+                let numbers: Vec<i64> =
+                    api_key.sites.iter().map(|site| Ok(site_named(site)?.number)).collect::<Result<_, StoreError>>()?;
                 self.db.execute(
                     "INSERT INTO api_key VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL)",
                     params![
@@ -484,8 +501,7 @@ impl Writer {
                         api_key.expires_at.map(UnixMillis::millis)
                     ],
                 )?;
-                for site in &api_key.sites {
-                    let number = site_named(site)?.number;
+                for number in numbers {
                     self.db.execute("INSERT INTO api_key_site VALUES (?1, ?2)", params![api_key.id, number])?;
                 }
             }
