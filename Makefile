@@ -1,0 +1,43 @@
+# `make demo` and `make test` do everything on a fresh machine with rustup: set up, build, run.
+.DEFAULT_GOAL := help
+.PHONY: help setup widget build demo setup-test test lint bench clean
+
+CARGO ?= cargo
+DEMO ?=
+
+help: ## List what there is
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup:
+	@command -v $(CARGO) >/dev/null || { echo 'Rust is missing: see https://rustup.rs'; exit 1; }
+	@command -v cc >/dev/null || tests/setup build-essential
+	@rustup target list --installed | grep -qx wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown
+
+widget: setup ## Build the banner: wasm, glue, loader into consent-wasm/dist
+	$(CARGO) run --quiet --locked --profile pack -p widget-pack
+
+build: widget ## Build target/release/consent with the banner in it
+	$(CARGO) build --locked --release -p consent-server
+
+demo: build ## Run a small site with the banner (DEMO="--preset choice" for the other one)
+	target/release/consent demo $(DEMO)
+
+setup-test: setup
+	@tests/setup build-essential chromium fonts-dejavu-core nodejs npm strace
+
+lint: setup widget ## Check format and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --exclude parity --all-targets -- -D warnings
+	$(CARGO) build --locked -p consent-core --no-default-features --target wasm32-unknown-unknown
+
+test: setup-test widget ## Run every test
+	$(CARGO) build --locked -p consent-server
+	$(CARGO) test --locked --workspace --exclude parity --exclude widget-pack
+	cd tests/browser && npm ci --no-audit --no-fund && npm test
+
+bench: build ## Print speeds and sizes beside the targets
+	$(CARGO) run --locked --release -p consent-tests --bin bench
+
+clean: ## Remove what was built
+	$(CARGO) clean
+	rm -rf consent-wasm/dist tests/browser/node_modules
