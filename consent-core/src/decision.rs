@@ -223,7 +223,7 @@ pub struct Answer {
 impl Decision {
     /// What this decision answers, on the notice version `outline`, by a person for whom `held` holds at `now`.
     ///
-    /// A necessary category in `granted` is ignored. What the act does not ask about is in neither list and keeps its answer and
+    /// A necessary category in `granted` is ignored; one marked for signals is refused while a signal is on that was not said. What the act does not ask about is in neither list and keeps its answer and
     /// date: *close*, and switches saved on a first layer that asks again about some categories only, touch just those.
     ///
     /// # Errors
@@ -232,10 +232,17 @@ impl Decision {
     /// # Standards
     /// GDPR Art. 4(11), Art. 7(1); `R-4.11-active`, `R-UI-close`.
     pub fn resolve(&self, outline: &Outline, held: &Consent, now: UnixMillis) -> Result<Answer, DecisionError> {
-        let granted = self.normalized(outline)?;
+        let mut granted = self.normalized(outline)?;
         self.check_act(&granted, outline)?;
+        if self.signals.on() && !self.signals.said {
+            // The person was not told that their browser asks for the opposite: no grant against it (rule 5).
+            granted.retain(|choice| outline.listed(choice).is_some_and(|category| !category.signals));
+        }
         let view = held.view(outline, now, false);
         let mut answer = Answer::default();
+        if self.layer == Layer::Placeholder && granted.is_empty() {
+            return Err(DecisionError::EmptyPlaceholder);
+        }
         if self.layer == Layer::Placeholder {
             answer.granted = granted;
             return Ok(answer);
@@ -312,9 +319,6 @@ impl Decision {
             if granted.len() != outline.optional().count() || !outline.optional().all(is_there) {
                 return Err(DecisionError::NotAll);
             }
-        }
-        if layer == Layer::Placeholder && granted.is_empty() {
-            return Err(DecisionError::EmptyPlaceholder);
         }
         Ok(())
     }

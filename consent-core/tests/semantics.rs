@@ -372,6 +372,24 @@ proptest! {
         }
     }
 
+    /// Rule 5: against a signal that the banner did not say, nothing marked is granted, by whatever act.
+    #[test]
+    fn an_unsaid_signal_is_never_a_grant(steps in steps(6), last in step(), gpc: bool, version in 1..=VERSIONS) {
+        let (_, mut consent, now) = history(&steps);
+        let shown = last.version;
+        let mut decision = Step { id: 99, attached: true, ..last }.decision(&consent, now.millis());
+        decision.signals = Signals { gpc, dnt: !gpc, said: false };
+        let before = grants(&consent, version, now, false);
+        if let Ok(answer) = decision.resolve(&outline(shown), &consent, now) {
+            prop_assert!(answer.granted.iter().all(|id| !outline(shown).category(id.category()).unwrap().signals));
+            consent.apply(&act(&decision, answer, shown, now));
+            for id in grants(&consent, version, now, false) {
+                let marked = outline(version).category(id.category()).unwrap().signals;
+                prop_assert!(!marked || before.contains(&id), "{id}");
+            }
+        }
+    }
+
     /// Rule 5: the page's record of a new signal refuses what was granted without it being said, and nothing else.
     #[test]
     fn a_signal_record_makes_backends_agree(steps in steps(10)) {

@@ -161,24 +161,20 @@ fn tell(args: &Args, address: SocketAddr, site: &Site, keys: &[String; 3], data:
             "log_key": site.log_key,
             "data": data,
         });
-        println!("{line}");
+        say!("{line}");
         return;
     }
-    println!("The site          http://{host}/");
-    println!("The API           http://{host}/docs");
-    println!("Backend key       {backend}");
-    println!("Officer key       {officer}");
-    println!("Admin key         {admin}");
-    println!("Log key           {}", site.log_key);
-    println!(
-        "Data              {}{}",
-        data.display(),
-        if args.data.is_some() { "" } else { "  (gone when this ends)" }
-    );
-    println!();
-    println!("Choose something on the site, then:");
-    println!("  curl -H 'Authorization: Bearer {officer}' http://{host}/v1/sites/{SITE}/export -o audit.jsonl");
-    println!("  consent verify audit.jsonl --key '{}'", site.log_key);
-    println!();
-    println!("Stop with Ctrl-C.");
+    say!("The site          http://{host}/");
+    say!("The API           http://{host}/docs");
+    say!("Backend key       {backend}");
+    say!("Officer key       {officer}");
+    say!("Admin key         {admin}");
+    say!("Log key           {}", site.log_key);
+    say!("Data              {}{}", data.display(), if args.data.is_some() { "" } else { "  (gone when this ends)" });
+    say!("");
+    say!("Choose something on the site, then:");
+    say!("  curl -H 'Authorization: Bearer {officer}' http://{host}/v1/sites/{SITE}/export -o audit.jsonl");
+    say!("  consent verify audit.jsonl --key '{}'", site.log_key);
+    say!("");
+    say!("Stop with Ctrl-C.");
 }

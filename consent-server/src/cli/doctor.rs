@@ -28,10 +28,10 @@ struct Findings {
 impl Findings {
     fn check(&mut self, what: &str, result: Result<String, String>) {
         match result {
-            Ok(fine) => println!("ok    {what}: {fine}"),
+            Ok(fine) => say!("ok    {what}: {fine}"),
             Err(wrong) => {
                 self.bad += 1;
-                println!("WRONG {what}: {wrong}");
+                say!("WRONG {what}: {wrong}");
             }
         }
     }
@@ -55,10 +55,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         findings.check(&format!("{id}: notice"), notice(site));
         findings.check(&format!("{id}: origins and cookie"), cookie(site));
     }
-    println!(
-        "{}",
-        if findings.bad == 0 { "all is well".to_owned() } else { format!("{} things are wrong", findings.bad) }
-    );
+    say!("{}", if findings.bad == 0 { "all is well".to_owned() } else { format!("{} things are wrong", findings.bad) });
     Ok(if findings.bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -66,7 +66,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             let id = key.id.clone();
             block_on(app.store.change(Change::CreateKey(key), ACTOR))??;
             eprintln!("created {} key {id}; this is the only time it is shown:", role.as_str());
-            println!("{}", secret.reveal());
+            say!("{}", secret.reveal());
         }
         Command::List { data } => {
             let app = app::open(&data.data)?;
@@ -79,13 +79,13 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
                     (None, Some(end)) => format!("until {end}"),
                     (None, None) => "live".to_owned(),
                 };
-                println!("{}\t{}\t{}\t{state}\t{}", key.id, key.role.as_str(), sites.join(" "), key.label);
+                say!("{}\t{}\t{}\t{state}\t{}", key.id, key.role.as_str(), sites.join(" "), key.label);
             }
         }
         Command::Revoke { id, data } => {
             let app = app::open(&data.data)?;
             block_on(app.store.change(Change::RevokeKey { id: id.clone() }, ACTOR))??;
-            println!("revoked key {id}");
+            say!("revoked key {id}");
         }
     }
     Ok(ExitCode::SUCCESS)

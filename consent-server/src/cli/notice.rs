@@ -60,7 +60,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Lint { rules: true, .. } => {
             for rule in lint::RULES {
-                println!("{}\t{}\t{}", rule.id, rule.title, rule.law);
+                say!("{}\t{}\t{}", rule.id, rule.title, rule.law);
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -68,7 +68,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             let file = file.context("name the draft")?;
             let findings = lint::lint(&read(&file)?);
             for finding in &findings {
-                println!("{finding}");
+                say!("{finding}");
             }
             let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
             eprintln!("{errors} errors, {} warnings, {} rules", findings.len() - errors, lint::RULES.len());
@@ -85,7 +85,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
             let previous = site.notice().map(|published| &published.notice);
             for change in previous.map(|previous| diff(previous, &draft)).unwrap_or_default() {
-                println!("{change}");
+                say!("{change}");
             }
             let notice = match draft.publish(previous, &ids, editorial) {
                 Ok(notice) => notice,
@@ -97,7 +97,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             let version = notice.version();
             let change = Change::PublishNotice { site: site.id.clone(), notice: Box::new(notice), material: ids };
             block_on(app.store.change(change, ACTOR))??;
-            println!("version {version} of the notice of {} is in force", site.id);
+            say!("version {version} of the notice of {} is in force", site.id);
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -65,19 +65,19 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             block_on(app.store.change(change, ACTOR))??;
             let registry = app.store.registry();
             let site = registry.site(id.as_str()).context("the site was created, and is not there")?;
-            println!("created site {id}; the public key of its log is\n{}", site.log_key);
+            say!("created site {id}; the public key of its log is\n{}", site.log_key);
         }
         Command::Set { site, origins, cookie_domain, data } => {
             let app = app::open(&data.data)?;
             let id = SiteId::parse(&site).with_context(|| format!("the id \"{site}\""))?;
             let change = Change::UpdateSite { site: id.clone(), settings: settings(origins, cookie_domain)? };
             block_on(app.store.change(change, ACTOR))??;
-            println!("changed site {id}");
+            say!("changed site {id}");
         }
         Command::List { data } => {
             let app = app::open(&data.data)?;
             for site in &app.store.registry().sites {
-                println!(
+                say!(
                     "{}\tnotice {}\t{}\t{}",
                     site.id,
                     site.notices.len(),

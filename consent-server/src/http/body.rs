@@ -38,6 +38,15 @@ pub(super) async fn json_up_to<T: DeserializeOwned>(
         )
         .at("Content-Type"));
     }
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "media-type",
+            "Another media type is needed",
+            "send the body as it is, not compressed",
+        )
+        .at("Content-Encoding"));
+    }
     let bytes = Limited::new(body, limit).collect().await.map_err(|error| {
         if error.downcast_ref::<LengthLimitError>().is_some() {
             Problem::new(

@@ -451,6 +451,12 @@ impl Writer {
     fn change(&mut self, change: &Change, actor: &str) -> Result<(), StoreError> {
         let now = self.clock.now();
         let registry = Arc::new(read::registry(&self.db)?);
+        // A log that cannot be written refuses the change before anything of it is written.
+        for id in sites_of(change, &registry) {
+            if let Some(site) = registry.site(id.as_str()) {
+                self.log(site.number, &site.log_origin)?;
+            }
+        }
         let site_named = |id: &consent_core::id::SiteId| {
             registry.site(id.as_str()).ok_or_else(|| StoreError::Refused(format!("there is no site {id}")))
         };
