@@ -1,0 +1,10 @@
+//! Tests of the real binary, the store and the command line: see the modules. Build the binary first (`make test` does).
+
+mod api;
+mod cli;
+mod crash;
+mod durability;
+mod malformed;
+mod openapi;
+mod parity;
+mod store;
