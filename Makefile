@@ -27,7 +27,8 @@ setup-test: setup
 
 lint: setup widget ## Check format and lints
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --exclude parity --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --exclude widget-pack --all-targets -- -D warnings
+	$(CARGO) clippy --locked --profile pack -p widget-pack --all-targets -- -D warnings
 	$(CARGO) build --locked -p consent-core --no-default-features --target wasm32-unknown-unknown
 
 test: setup-test widget ## Run every test

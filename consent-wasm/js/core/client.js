@@ -40,8 +40,8 @@ const sendAll = async () => {
     const { status } = response;
     // Only these two say that the record is durable.
     if (status === 200 || status === 201) heard(entry, await response.json());
-    // What time, a lock or a limit can cure is tried again; nothing else ever will be accepted.
-    else if (status < 400 || status > 499 || [408, 409, 429].includes(status)) return true;
+    // What time or a limit can cure is tried again; nothing else ever will be accepted.
+    else if (status < 400 || status > 499 || [408, 429].includes(status)) return true;
     else {
       console.warn("consent: refused by the server:", await response.text());
       lost(entry);
@@ -65,6 +65,9 @@ const heard = (entry, answer) => {
   }
   writeCookie(now);
   publish(now);
+  // Who carries no ID has no last decision to continue.
+  if (!now.subject && !store.queue.length) keep({ queue: [] });
+  sweep(unswept.splice(0)).catch(console.warn);
 };
 
 // Never recorded, and never will be: what it granted must not hold here either.

@@ -56,11 +56,12 @@ const decide = async (method, layer, granted, control, said, at) => {
   drain();
 
   const within = (ids, category) => ids.some((id) => id.split(":")[0] === category);
-  const gone = config.c.flatMap(([id, refusable]) =>
-    refusable && !within(now.granted, id) && (forgets || within(before.granted, id)) ? [id] : [],
+  // What is marked for signals reads as denied before its refusal already.
+  const gone = config.c.flatMap(([id, refusable, marked]) =>
+    refusable && !within(now.granted, id) && (forgets || within(before.granted, id) || (marked && method === "signal")) ? [id] : [],
   );
-  // What the categories have stored goes too; that it cannot undoes nothing of the decision.
-  await sweep(gone).catch(console.warn);
+  // What the categories have stored goes too. Where the notice that names it cannot be had now, it goes with the next answer.
+  await sweep(gone).catch(() => unswept.push(...gone));
   await heed(now);
 };
 

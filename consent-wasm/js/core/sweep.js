@@ -1,5 +1,7 @@
 // After a withdrawal: what the refused categories have stored goes too, as far as the notice names it and a script may delete it.
 
+const unswept = [];
+
 const sweep = async (ids) => {
   if (!ids.length) return;
   const { categories } = await fetchNotice();

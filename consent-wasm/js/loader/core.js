@@ -22,7 +22,7 @@ const load = () =>
 // does not know counts as a grant here: the core will say what is wrong with it.
 const act = async (method, layer, ids, control, said) => {
   if (ids.some((id) => listed(id)?.[1] !== 0) && (framed || !navigator.userActivation?.isActive))
-    throw Error("consent: only a person's own act grants");
+    throw Error("consent: only a person grants");
   const at = Date.now();
   return (await load()).decide(method, layer, ids, control, said, at);
 };

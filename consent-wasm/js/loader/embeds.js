@@ -8,9 +8,15 @@ const embed = (node, open, id, category) => {
   const there = placeholders.get(node);
   if (open || once.has(node)) {
     if (there) {
+      const focused = there.shadowRoot.activeElement;
       there.remove();
       placeholders.delete(node);
       style.display = "";
+      if (focused) {
+        // Said to the attribute, an image can take it too.
+        node.tabIndex = node.tabIndex;
+        node.focus();
+      }
     }
     if (node.getAttribute("src") !== dataset.src) node.src = dataset.src;
   } else if (!there) {
@@ -43,8 +49,11 @@ const embed = (node, open, id, category) => {
         ),
       ),
     );
-    // The same room as the thing it stands for, so that nothing on the page moves.
-    holder.style.cssText = `display: grid; min-height: ${node.offsetHeight}px`;
+    // The same room as the thing it stands for, in a line or as a block of its own, so that nothing on the page moves. An image
+    // that has nothing to show is as small as its words.
+    const inline = getComputedStyle(node).display === "inline";
+    const height = Math.max(node.offsetHeight, parseInt(node.getAttribute("height")) || 0);
+    holder.style.cssText = `overflow:hidden;min-height:${height}px;display:` + (inline ? `inline-block;width:${node.offsetWidth}px` : "block");
     placeholders.set(node, holder);
     // Out and in again: what was loaded into the frame is gone.
     node.removeAttribute("src");

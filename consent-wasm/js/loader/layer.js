@@ -46,8 +46,11 @@ const choice = (text, control, method, ids, more) =>
     more,
   );
 
-// What the keyboard reaches is not left under the layer (WCAG 2.4.11).
-const keepClear = (height) => (document.documentElement.style.scrollPaddingBottom = height);
+// What the keyboard reaches is not left under the layer, the end of the page neither (WCAG 2.4.11).
+const keepClear = (height) => {
+  const { style } = document.documentElement;
+  style.scrollPaddingBottom = style.paddingBottom = height;
+};
 
 const hideLayer = () => {
   if (layer) {
@@ -90,8 +93,9 @@ const showLayer = (again) => {
       button(texts.settings, "settings", openSettings),
     ),
   );
-  // On its way to the layer a hand has time enough to fetch the core.
-  layer.onpointerenter = layer.onkeyup = () => load().catch(() => {});
+  // There is something to decide: the core comes behind what the page needs for its first paint. That it could not be had now is
+  // seen when somebody decides.
+  setTimeout(() => load().catch(() => {}), 300);
   root.shadowRoot.append(layer);
   // First in the order of the keyboard, without taking the focus.
   place().prepend(root);
@@ -102,7 +106,10 @@ const showLayer = (again) => {
 const showReopen = () => {
   if (!layer && !framed) {
     reopen ||= button(texts.reopen, "open", openSettings, { class: "reopen", dir: "auto" });
-    root.shadowRoot.append(reopen);
-    place().append(root);
+    // A node that is put where it is loses the focus all the same.
+    if (!reopen.isConnected) {
+      root.shadowRoot.append(reopen);
+      place().append(root);
+    }
   }
 };
