@@ -493,9 +493,6 @@ impl Writer {
                 )?;
             }
             Change::CreateKey(api_key) => {
-                // All of them first: what is refused below an insert would leave half a key behind.
-                let numbers: Vec<i64> =
-                    api_key.sites.iter().map(|site| Ok(site_named(site)?.number)).collect::<Result<_, StoreError>>()?;
                 self.db.execute(
                     "INSERT INTO api_key VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL)",
                     params![
@@ -507,7 +504,8 @@ impl Writer {
                         api_key.expires_at.map(UnixMillis::millis)
                     ],
                 )?;
-                for number in numbers {
+                for site in &api_key.sites {
+                    let number = site_named(site)?.number;
                     self.db.execute("INSERT INTO api_key_site VALUES (?1, ?2)", params![api_key.id, number])?;
                 }
             }
