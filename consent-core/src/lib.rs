@@ -29,6 +29,8 @@ pub mod outline;
 pub mod time;
 
 #[cfg(feature = "evidence")]
+pub mod adapter;
+#[cfg(feature = "evidence")]
 pub mod checkpoint;
 #[cfg(feature = "evidence")]
 pub mod export;
@@ -44,5 +46,9 @@ pub mod notice;
 pub mod receipt;
 #[cfg(feature = "evidence")]
 pub mod record;
+#[cfg(feature = "evidence")]
+pub mod texts;
+#[cfg(feature = "evidence")]
+pub mod theme;
 #[cfg(feature = "evidence")]
 pub mod tile;

@@ -12,9 +12,10 @@ use serde::Serialize;
 use crate::id::{Language, Name};
 use crate::notice::{
     Category, CookieEntry, Draft, Exemption, Lifetime, Localized, PLACEHOLDERS, Preset, Service, Storage, Transfer,
-    primary,
 };
 use crate::outline::MAX_RENEW_AFTER_DAYS;
+use crate::texts::{BuiltIn, primary};
+use crate::theme;
 
 /// The most categories of a notice.
 pub const MAX_CATEGORIES: usize = 32;
@@ -109,6 +110,13 @@ pub const RULES: &[Rule] = &[
         law: "Format of the notice",
         check: placeholders,
     },
+    Rule { id: "S-theme", title: "A theme names roles and colours", law: "Format of the notice", check: themed },
+    Rule {
+        id: "S-reviewed",
+        title: "Texts that nobody has reviewed are offered only on purpose",
+        law: "Format of the notice",
+        check: reviewed,
+    },
     Rule {
         id: "R-4.11-active",
         title: "No text takes silence or browsing on for consent",
@@ -189,7 +197,12 @@ pub const RULES: &[Rule] = &[
         law: "EDPB 03/2022, language discontinuity",
         check: consistent,
     },
-    Rule { id: "R-UI-access", title: "Labels fit a small screen", law: "WCAG 2.2, 1.4.10", check: access },
+    Rule {
+        id: "R-UI-access",
+        title: "Colours can be told apart, and labels fit a small screen",
+        law: "WCAG 2.2, 1.4.3, 1.4.10, 1.4.11",
+        check: access,
+    },
     Rule {
         id: "R-5.3-any-info",
         title: "What is stored on the device is listed as it is",
@@ -494,11 +507,13 @@ fn cookie_size(draft: &Draft, findings: &mut Findings) {
 }
 
 fn placeholders(draft: &Draft, findings: &mut Findings) {
-    for Shown { path, language: _, text, field: _ } in shown(draft) {
+    for Shown { path, language: _, text, field } in shown(draft) {
         for (at, _) in text.match_indices('{') {
             let name = text[at + 1..].split_once('}').map(|(name, _)| name);
             match name {
-                Some(name) if PLACEHOLDERS.contains(&name) => {}
+                // Only what stands in the place of one category's content can name that category.
+                Some("category") if field.starts_with("placeholder_") => {}
+                Some(name) if name != "category" && PLACEHOLDERS.contains(&name) => {}
                 _ => {
                     let known = PLACEHOLDERS.join(", ");
                     findings.error(&*path, format!("braces hold one of {known}, and nothing else"));
@@ -688,7 +703,87 @@ fn refuse_first_layer(draft: &Draft, findings: &mut Findings) {
     }
 }
 
+fn themed(draft: &Draft, findings: &mut Findings) {
+    let theme = &draft.theme;
+    if theme.radius.is_some_and(|radius| radius > 32) {
+        findings.error("theme.radius", "is more than 32 pixels; buttons of 44 would be no rectangles any more");
+    }
+    if theme.font.as_deref().is_some_and(|font| !theme::is_font(font)) {
+        findings.error("theme.font", "is not a list of font families, such as: Georgia, serif");
+    }
+    let known: Vec<_> = theme::ROLES.iter().map(|(role, ..)| *role).collect();
+    for (scheme, colours) in [("light", &theme.light), ("dark", &theme.dark)] {
+        for (role, colour) in colours {
+            let path = format!("theme.{scheme}.{role}");
+            if !known.contains(&&**role) && one_button(role).is_none() {
+                findings.error(path, format!("is not a role; there are {}", known.join(", ")));
+            } else if theme::luminance(colour).is_none() {
+                findings.error(path, "is not a colour such as #036 or #003366");
+            }
+        }
+    }
+}
+
+/// The button that the name of a role means, if it means one alone.
+fn one_button(role: &str) -> Option<&'static str> {
+    let words: Vec<_> = role.split(['-', '_']).collect();
+    [
+        "accept",
+        "allow",
+        "agree",
+        "reject",
+        "refuse",
+        "deny",
+        "decline",
+        "close",
+        "settings",
+        "save",
+        "primary",
+        "secondary",
+    ]
+    .into_iter()
+    .find(|button| words.contains(button))
+}
+
+fn reviewed(draft: &Draft, findings: &mut Findings) {
+    for language in &draft.languages {
+        if BuiltIn::find(language).is_none_or(|built_in| built_in.reviewed) {
+            continue;
+        }
+        let own = draft.texts.get(language).cloned().unwrap_or_default();
+        // Whoever brings all the texts has nothing of ours to review.
+        if own.lifetimes.is_some() && own.iter().all(|(_, text)| text.is_some()) {
+            continue;
+        }
+        let path = format!("texts.{language}");
+        let nobody = "nobody who speaks the language has reviewed the built-in texts";
+        if draft.unreviewed_languages.contains(language) {
+            findings.warn(path, format!("{nobody}; have them read before you rely on them"));
+        } else {
+            findings.error(
+                path,
+                format!("{nobody}; list it in unreviewed_languages to offer it all the same, or bring your own texts"),
+            );
+        }
+    }
+    for language in draft.unreviewed_languages.iter().filter(|language| !draft.languages.contains(language)) {
+        findings.warn("unreviewed_languages", format!("{language} is not offered"));
+    }
+}
+
 fn equal(draft: &Draft, findings: &mut Findings) {
+    for (scheme, colours) in [("light", &draft.theme.light), ("dark", &draft.theme.dark)] {
+        for role in colours.keys() {
+            if let Some(button) = one_button(role) {
+                findings.error(
+                    format!("theme.{scheme}.{role}"),
+                    format!(
+                        "colours {button} alone; accepting and refusing are drawn alike, by accent, on-accent and tint"
+                    ),
+                );
+            }
+        }
+    }
     if draft.preset != Preset::Choice {
         return;
     }
@@ -849,6 +944,21 @@ fn consistent(draft: &Draft, findings: &mut Findings) {
 }
 
 fn access(draft: &Draft, findings: &mut Findings) {
+    for (dark, scheme) in [(false, "light"), (true, "dark")] {
+        for (one, other, least, what) in theme::CONTRASTS {
+            let [first, second] = [one, other].map(|role| draft.theme.colour(role, dark).unwrap_or_default());
+            if let Some(ratio) = theme::contrast(first, second).filter(|ratio| *ratio < least) {
+                findings.error(
+                    format!("theme.{scheme}.{one}"),
+                    format!(
+                        "{first} on {other} {second} has a contrast of {ratio:.2} to 1; {what} need {least} to 1 (WCAG 2.2, \
+                         {})",
+                        if least < 4.0 { "1.4.11" } else { "1.4.3" }
+                    ),
+                );
+            }
+        }
+    }
     for (_, path, text) in each_label(draft, LABELS) {
         if text.chars().count() > 36 {
             findings.warn(path, "is longer than 36 characters and will not fit a screen of 320 px in one line");
@@ -1018,6 +1128,10 @@ mod tests {
         Language::parse(text).unwrap()
     }
 
+    fn paint(d: &mut Draft, role: &str, colour: &str) {
+        d.theme.light.insert(role.into(), colour.into());
+    }
+
     fn texts(draft: &mut Draft, tag: &str, edit: impl FnOnce(&mut TextOverrides)) {
         edit(draft.texts.entry(language(tag)).or_default());
     }
@@ -1163,9 +1277,26 @@ mod tests {
         }),
         ("R-UI-no-stirring", Error, "texts.en.save", |d| texts(d, "en", |t| t.save = Some("Save 🍪".into()))),
         ("R-UI-no-stirring", Warning, "texts.de.saved", |d| texts(d, "de", |t| t.saved = Some("Gespeichert!".into()))),
+        ("S-theme", Error, "theme.light.brand", |d| paint(d, "brand", "#036")),
+        ("S-theme", Error, "theme.light.text", |d| paint(d, "text", "black")),
+        ("S-theme", Error, "theme.font", |d| d.theme.font = Some("a; color: red".into())),
+        ("S-theme", Error, "theme.radius", |d| d.theme.radius = Some(33)),
+        ("R-UI-equal", Error, "theme.light.accept-accent", |d| paint(d, "accept-accent", "#0a0")),
+        ("R-UI-equal", Error, "theme.light.primary", |d| paint(d, "primary", "#0a0")),
+        ("R-UI-access", Error, "theme.light.muted", |d| paint(d, "muted", "#999")),
+        ("R-UI-access", Error, "theme.light.edge", |d| paint(d, "edge", "#ccc")),
+        ("S-placeholders", Error, "texts.en.title", |d| {
+            texts(d, "en", |t| t.title = Some("Privacy of {category}".into()));
+        }),
         ("R-UI-no-maze", Warning, "category", |d| many(d, 9, 4)),
         ("R-UI-consistent", Error, "default_language", |d| d.default_language = language("fr")),
-        ("R-UI-consistent", Error, "texts.fr.title", |d| d.languages.push(language("fr"))),
+        ("R-UI-consistent", Error, "texts.eo.title", |d| d.languages.push(language("eo"))),
+        ("S-reviewed", Error, "texts.fr", |d| d.languages.push(language("fr"))),
+        ("S-reviewed", Warning, "texts.fr", |d| {
+            d.languages.push(language("fr"));
+            d.unreviewed_languages.push(language("fr"));
+        }),
+        ("S-reviewed", Warning, "unreviewed_languages", |d| d.unreviewed_languages.push(language("fr"))),
         ("R-UI-consistent", Error, "category.statistics.text.de", |d| {
             drop(d.categories[1].text.remove(&language("de")));
         }),

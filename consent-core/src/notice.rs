@@ -16,9 +16,13 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use crate::adapter::Adapter;
 use crate::id::{CategoryId, Language, Name};
 use crate::lint::{self, Finding, Severity};
 use crate::outline::{CategoryOutline, DEFAULT_RENEW_AFTER_DAYS, MAX_RENEW_AFTER_DAYS, Outline, ServiceOutline};
+use crate::texts::BuiltIn;
+pub use crate::texts::{BUILT_IN_LANGUAGES, LifetimeTexts, TextOverrides, Texts};
+use crate::theme::Theme;
 
 /// The `format` of the canonical form that [`Notice`] writes. Another one is refused, never guessed at.
 pub const FORMAT: u32 = 1;
@@ -26,7 +30,9 @@ pub const FORMAT: u32 = 1;
 ///
 /// `controller`: its name. `days`: `renew_after_days`. `cookie`: the name of the cookie that keeps the choice. `optional`: the names
 /// of the optional categories, in the text's language, joined by commas.
-pub const PLACEHOLDERS: [&str; 4] = ["controller", "days", "cookie", "optional"];
+///
+/// `category`, in what stands in the place of refused content, is filled in by the page: the name of the category it belongs to.
+pub const PLACEHOLDERS: [&str; 5] = ["controller", "days", "cookie", "optional", "category"];
 
 /// What the first layer looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -287,187 +293,6 @@ impl<'de> Deserialize<'de> for Localized {
     }
 }
 
-macro_rules! texts {
-    ($($(#[doc = $doc:literal])* $field:ident,)*) => {
-        /// Every text of the user interface in one language, complete.
-        ///
-        /// Published notices hold it, so the set is part of [`FORMAT`]: a text that is added later must be optional.
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        #[non_exhaustive]
-        pub struct Texts { $($(#[doc = $doc])* pub $field: String,)* }
-
-        /// Texts of the user interface that replace the built-in ones.
-        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        #[non_exhaustive]
-        pub struct TextOverrides {
-            $($(#[doc = $doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<String>,)*
-            /// How lifetimes are written.
-            #[serde(skip_serializing_if = "Option::is_none")]
-            pub lifetimes: Option<LifetimeTexts>,
-        }
-
-        impl Texts {
-            /// Every text with its name, in the order of the fields.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-                [$((stringify!($field), self.$field.as_str())),*].into_iter()
-            }
-        }
-
-        impl TextOverrides {
-            /// Every text with its name, in the order of the fields; `None` where there is none.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, Option<&str>)> {
-                [$((stringify!($field), self.$field.as_deref())),*].into_iter()
-            }
-
-            /// These texts, and those of `base` where there is none.
-            fn or(self, base: Self) -> Self {
-                Self { $($field: self.$field.or(base.$field),)* lifetimes: self.lifetimes.or(base.lifetimes) }
-            }
-
-            fn complete(&self, fill: impl Fn(&str) -> String) -> Texts {
-                Texts { $($field: fill(self.$field.as_deref().unwrap_or_default()),)* }
-            }
-        }
-    };
-}
-
-texts! {
-    /// Heading of the first layer.
-    title,
-    /// The short text of the first layer.
-    intro,
-    /// One sentence: the choice can be changed or withdrawn at any time.
-    withdraw_hint,
-    /// The link to the privacy policy.
-    privacy_policy,
-    /// The button that refuses what the first layer asks about.
-    close,
-    /// Its accessible name, which says that nothing optional is switched on.
-    close_label,
-    /// The button that opens the dialog.
-    settings,
-    /// The button that grants every optional category (preset `choice`).
-    accept,
-    /// The button that refuses every optional category (preset `choice`).
-    reject,
-    /// Heading of the dialog.
-    settings_title,
-    /// The text at the top of the dialog.
-    settings_intro,
-    /// The button that saves the switches as shown.
-    save,
-    /// The button that leaves the dialog and changes nothing.
-    cancel,
-    /// The button that shows the details of a category.
-    details,
-    /// The button that hides them.
-    hide_details,
-    /// Stands where a necessary category has no switch.
-    always_on,
-    /// The state of a switch.
-    on,
-    /// The state of a switch.
-    off,
-    /// The button that revokes everything and drops the stored choice.
-    forget,
-    /// What that button does.
-    forget_hint,
-    /// Confirms that it is done.
-    forgotten,
-    /// Label of the consent ID.
-    consent_id,
-    /// Stands in its place when there is none.
-    no_consent_id,
-    /// Label of the date of the choice.
-    chosen_on,
-    /// Label of the controller.
-    controller,
-    /// Label of a category's purpose.
-    purpose,
-    /// Label of the kinds of data.
-    data,
-    /// Label of who receives them.
-    recipients,
-    /// Label of how long they are kept.
-    retention,
-    /// Label of where they go outside the European Economic Area.
-    transfers,
-    /// Label of the services.
-    services,
-    /// Label of what they store.
-    cookies,
-    /// Column of the name.
-    cookie_name,
-    /// Column of the lifetime.
-    cookie_lifetime,
-    /// Column of the purpose.
-    cookie_purpose,
-    /// The control on every page that opens the layer again.
-    reopen,
-    /// Confirms that a choice is stored.
-    saved,
-    /// Says that an act failed and changed nothing.
-    error,
-    /// Says that the choice holds here and is sent later.
-    retry_later,
-    /// Says that the browser's signal was heard and what it does.
-    signal_said,
-    /// Says why a person is asked again.
-    outdated,
-    /// Stands where content of a refused category would be.
-    placeholder_text,
-    /// The button that shows it on this page view only.
-    placeholder_once,
-    /// The button that grants its category.
-    placeholder_always,
-}
-
-/// How a [`Lifetime`] is written in one language.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LifetimeTexts {
-    /// Until the browser is closed.
-    pub session: String,
-    /// One day.
-    pub day: String,
-    /// Several days, with `{count}` for their number.
-    pub days: String,
-    /// Until it is deleted.
-    pub kept: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BuiltIn {
-    common: TextOverrides,
-    notice: TextOverrides,
-    choice: TextOverrides,
-    notice_id_for_refusals: TextOverrides,
-    choice_id_for_refusals: TextOverrides,
-}
-
-/// The languages that have built-in texts. Others need all of theirs in the draft.
-pub const BUILT_IN_LANGUAGES: [&str; 2] = ["en", "de"];
-
-impl BuiltIn {
-    /// The texts for a language, or for its primary language: `de-AT` reads `de`.
-    fn find(language: &Language) -> Option<Self> {
-        let json = match primary(language) {
-            "en" => include_str!("../texts/en.json"),
-            "de" => include_str!("../texts/de.json"),
-            _ => return None,
-        };
-        Some(serde_json::from_str(json).expect("a test reads every file of built-in texts"))
-    }
-}
-
-/// The language without its subtags.
-pub(crate) fn primary(language: &Language) -> &str {
-    language.as_str().split_once('-').map_or(language.as_str(), |(primary, _)| primary)
-}
-
 /// What a category is for, in one language.
 ///
 /// Missing texts read as empty, so that the lint lists all of them at once and not only the first.
@@ -523,6 +348,15 @@ pub struct Draft {
     /// Texts that replace the built-in ones.
     #[serde(default)]
     pub texts: BTreeMap<Language, TextOverrides>,
+    /// Languages whose built-in texts nobody has reviewed, which the site offers all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreviewed_languages: Vec<Language>,
+    /// Colours, place and shape of the banner.
+    #[serde(default, skip_serializing_if = "Theme::is_default")]
+    pub theme: Theme,
+    /// Platforms of others that are told what holds.
+    #[serde(default, rename = "adapter", skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<Adapter>,
     /// The switches, in the order shown.
     #[serde(default, rename = "category")]
     pub categories: Vec<Category>,
@@ -705,6 +539,8 @@ impl Draft {
             },
             privacy_policy: each(&self.privacy_policy),
             texts: merged.iter().map(|(l, texts)| (l.clone(), texts.complete(|text| self.fill(text, l)))).collect(),
+            theme: self.theme.clone(),
+            adapters: self.adapters.clone(),
             categories: self.categories.iter().map(category).collect(),
         }
     }
@@ -990,6 +826,10 @@ fn word(value: &impl Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
+fn compact(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("a theme and adapters are texts in maps keyed by text")
+}
+
 /// Takes the structs apart, so that the compiler asks here about a field that is added to them.
 fn compare(before: &Body, after: &Body) -> Vec<Change> {
     let mut changes = Changes::default();
@@ -1005,6 +845,8 @@ fn compare(before: &Body, after: &Body) -> Vec<Change> {
         controller: Controller { name, address, contact, dpo },
         privacy_policy,
         texts,
+        theme,
+        adapters,
         categories,
     } = after;
     changes.field(&whole, ChangeKind::Presentation, "preset", &word(&before.preset), &word(preset));
@@ -1028,6 +870,8 @@ fn compare(before: &Body, after: &Body) -> Vec<Change> {
             changes.field(&whole, ChangeKind::Presentation, &format!("texts.{l}.{name}"), old, new);
         }
     });
+    changes.field(&whole, ChangeKind::Presentation, "theme", &compact(&before.theme), &compact(theme));
+    changes.field(&whole, ChangeKind::Presentation, "adapter", &compact(&before.adapters), &compact(adapters));
     for category in categories {
         if let Some(old) = before.category(&category.id) {
             compare_category(&mut changes, old, category);
@@ -1149,6 +993,10 @@ struct Body {
     controller: Controller,
     privacy_policy: BTreeMap<Language, String>,
     texts: BTreeMap<Language, Texts>,
+    #[serde(default, skip_serializing_if = "Theme::is_default")]
+    theme: Theme,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    adapters: Vec<Adapter>,
     categories: Vec<PublishedCategory>,
 }
 
@@ -1325,6 +1173,21 @@ impl Notice {
     /// Who is responsible.
     pub fn controller(&self) -> &Controller {
         &self.body.controller
+    }
+
+    /// Colours, place and shape of the banner.
+    pub fn theme(&self) -> &Theme {
+        &self.body.theme
+    }
+
+    /// Platforms of others that are told what holds.
+    pub fn adapters(&self) -> &[Adapter] {
+        &self.body.adapters
+    }
+
+    /// What this version changed after `previous` for the categories that people are asked about again, in the order of the notice.
+    pub fn changes_since(&self, previous: &Notice) -> Vec<Change> {
+        compare(&previous.body, &self.body)
     }
 
     /// What decisions need to know of the notice, without its texts.
