@@ -47,6 +47,8 @@ pub mod receipt;
 #[cfg(feature = "evidence")]
 pub mod record;
 #[cfg(feature = "evidence")]
+pub mod render;
+#[cfg(feature = "evidence")]
 pub mod texts;
 #[cfg(feature = "evidence")]
 pub mod theme;

@@ -777,9 +777,7 @@ fn equal(draft: &Draft, findings: &mut Findings) {
             if let Some(button) = one_button(role) {
                 findings.error(
                     format!("theme.{scheme}.{role}"),
-                    format!(
-                        "colours {button} alone; accepting and refusing are drawn alike, by accent, on-accent and tint"
-                    ),
+                    format!("colours {button} alone; accepting and refusing are drawn alike, by accent and tint"),
                 );
             }
         }

@@ -736,6 +736,8 @@ pub struct Change {
     pub category: Option<CategoryId>,
     /// What kind of thing.
     pub what: ChangeKind,
+    /// The language it is about; `None` if it is about all of them.
+    pub language: Option<Language>,
     /// Where it is, such as `category.statistics.text.en.purpose`.
     pub path: String,
     /// As published; empty if it was not there.
@@ -776,7 +778,11 @@ struct Place<'a> {
 }
 
 #[derive(Default)]
-struct Changes(Vec<Change>);
+struct Changes {
+    found: Vec<Change>,
+    /// The language that is being compared, inside [`Self::each`].
+    language: Option<Language>,
+}
 
 impl Changes {
     fn field(
@@ -792,9 +798,10 @@ impl Changes {
             return;
         }
         let path = if at.path.is_empty() { name.to_owned() } else { format!("{}.{name}", at.path) };
-        self.0.push(Change {
+        self.found.push(Change {
             category: at.category.cloned(),
             what,
+            language: self.language.clone(),
             path,
             before,
             after,
@@ -811,9 +818,11 @@ impl Changes {
     ) {
         for (language, after) in after {
             if let Some(before) = before.get(language) {
+                self.language = Some(language.clone());
                 compare(self, language, before, after);
             }
         }
+        self.language = None;
     }
 }
 
@@ -890,7 +899,7 @@ fn compare(before: &Body, after: &Body) -> Vec<Change> {
         list(body.categories.iter().map(|category| &category.id).filter(|id| other.category(id).is_some()))
     });
     changes.field(&whole, ChangeKind::Presentation, "category", &old, &new);
-    changes.0
+    changes.found
 }
 
 fn compare_category(changes: &mut Changes, before: &PublishedCategory, after: &PublishedCategory) {
@@ -1431,7 +1440,7 @@ pub(crate) mod tests {
             }
         }
         assert_eq!(demo("notice").texts_in(&language("de-AT")), demo("notice").texts_in(&language("de")));
-        assert_eq!(demo("notice").texts_in(&language("fr")), TextOverrides::default());
+        assert_eq!(demo("notice").texts_in(&language("eo")), TextOverrides::default());
     }
 
     #[test]

@@ -164,10 +164,8 @@ texts! {
     now,
     /// The button that downloads the proof of the last choice.
     download_receipt,
-    /// In a frame of another site: why nothing can be switched on there.
+    /// In a frame of another site, after a press that would grant: why it cannot be done there.
     frame_hint,
-    /// The button that opens the page in a tab of its own.
-    open_tab,
     /// The link from a page without scripts back to where the person came from.
     back,
     /// Label of the notice's number.
@@ -215,7 +213,10 @@ macro_rules! built_in {
     };
 }
 // The official languages of the European Union, then those of its neighbours and of people who live in it.
-built_in! { "en" "de" }
+built_in! {
+    "bg" "cs" "da" "de" "el" "en" "es" "et" "fi" "fr" "ga" "hr" "hu" "it" "lt" "lv" "mt" "nl" "pl" "pt" "ro" "sk" "sl" "sv"
+    "no" "is" "uk" "tr" "ar"
+}
 
 impl BuiltIn {
     /// The texts for a language, or for its primary language: `de-AT` reads `de`, both written forms of Norwegian read `no`.
@@ -230,7 +231,7 @@ impl BuiltIn {
 }
 
 /// The language without its subtags.
-pub(crate) fn primary(language: &Language) -> &str {
+pub fn primary(language: &Language) -> &str {
     language.as_str().split_once('-').map_or(language.as_str(), |(primary, _)| primary)
 }
 

@@ -63,28 +63,25 @@ pub struct Theme {
     pub dark: BTreeMap<String, String>,
 }
 
-/// What colours are for, with those of a site that names none: role, light, dark. `css/banner.css` of the widget says the same; a
+/// What colours are for, with those of a site that names none: role, light, dark. The widget's style sheets say the same; a
 /// test holds the two together.
-pub const ROLES: [(&str, &str, &str); 8] = [
+pub const ROLES: [(&str, &str, &str); 7] = [
     ("surface", "#fff", "#1a2026"),
     ("text", "#1d252c", "#e7ecf0"),
     ("muted", "#55616d", "#a6b2bd"),
     ("line", "#d8dfe5", "#343e47"),
     ("edge", "#75828e", "#8492a0"),
     ("accent", "#17594a", "#84d1bb"),
-    ("on-accent", "#fff", "#0c2620"),
     ("tint", "#eef4f1", "#25302f"),
 ];
 
 /// Which two roles must differ in luminance, by which ratio, and for what.
-pub const CONTRASTS: [(&str, &str, f64, &str); 7] = [
+pub const CONTRASTS: [(&str, &str, f64, &str); 5] = [
     ("text", "surface", 4.5, "the words"),
-    ("muted", "surface", 4.5, "the smaller words"),
-    ("accent", "surface", 4.5, "links and the ring of the focus"),
-    ("accent", "tint", 4.5, "the labels of buttons"),
-    ("on-accent", "accent", 4.5, "the labels of buttons under the pointer"),
+    ("muted", "surface", 4.5, "labels"),
+    ("accent", "surface", 4.5, "buttons, links and the ring of the focus"),
+    ("accent", "tint", 4.5, "the labels of buttons under the pointer"),
     ("edge", "surface", 3.0, "the outline of a switch"),
-    ("accent", "surface", 3.0, "the outline of buttons"),
 ];
 
 impl Theme {
@@ -128,12 +125,12 @@ impl Theme {
             Position::BottomEnd => set("inline", "auto 12px"),
         }
         if matches!(self.position, Position::BottomStart | Position::BottomEnd) {
-            set("width", "27rem");
+            set("width", "min(27rem,100% - 24px)");
         }
         match self.scheme {
             Scheme::Auto => {}
-            Scheme::Light => css.push_str("color-scheme:light;"),
-            Scheme::Dark => css.push_str("color-scheme:dark;"),
+            Scheme::Light => set("scheme", "light"),
+            Scheme::Dark => set("scheme", "dark"),
         }
         if css.is_empty() { css } else { format!(":host{{{}}}", css.trim_end_matches(';')) }
     }
@@ -199,7 +196,10 @@ mod tests {
 
     #[test]
     fn the_widget_has_the_same_colours() {
-        let css = include_str!("../../consent-wasm/css/banner.css");
+        let css = concat!(
+            include_str!("../../consent-wasm/css/banner.css"),
+            include_str!("../../consent-wasm/css/settings.css")
+        );
         for (role, light, dark) in ROLES {
             let line = format!("--consent-{role}: light-dark({light}, {dark});");
             assert!(css.contains(&line), "{line}");
@@ -214,7 +214,7 @@ mod tests {
         )
         .unwrap();
         let want = ":host{--consent-accent:light-dark(#036,#84d1bb);--consent-radius:4px;--consent-font:Georgia, serif;\
-                    --consent-inline:auto 12px;--consent-width:27rem;color-scheme:dark}";
+                    --consent-inline:auto 12px;--consent-width:min(27rem,100% - 24px);--consent-scheme:dark}";
         assert_eq!(theme.css(), want);
     }
 }

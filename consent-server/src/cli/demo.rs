@@ -105,7 +105,12 @@ fn origins(address: SocketAddr) -> Vec<String> {
 /// Makes the site and its notice, or brings those that are there up to date.
 async fn prepare(app: &App, address: SocketAddr, preset: Preset) -> anyhow::Result<Arc<Site>> {
     let id = SiteId::parse(SITE)?;
-    let settings = SiteSettings { origins: origins(address), cookie_name: "consent".to_owned(), cookie_domain: None };
+    let settings = SiteSettings {
+        origins: origins(address),
+        cookie_name: "consent".to_owned(),
+        cookie_domain: None,
+        frames: false,
+    };
     let existing = app.store.registry().site(SITE).cloned();
     let change = match &existing {
         Some(site) if site.settings == settings => None,

@@ -28,6 +28,9 @@ pub(super) enum Command {
         /// The Domain of the cookie, where the service is on another host of the same registrable domain
         #[arg(long)]
         cookie_domain: Option<String>,
+        /// Show the banner in frames of other sites too, where people can refuse but not grant
+        #[arg(long)]
+        frames: bool,
         #[command(flatten)]
         data: Data,
     },
@@ -44,6 +47,9 @@ pub(super) enum Command {
         /// The Domain of the cookie
         #[arg(long)]
         cookie_domain: Option<String>,
+        /// Show the banner in frames of other sites too, where people can refuse but not grant
+        #[arg(long)]
+        frames: bool,
         #[command(flatten)]
         data: Data,
     },
@@ -57,9 +63,9 @@ pub(super) enum Command {
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Create { site, log_origin, origins, cookie_domain, data } => {
+        Command::Create { site, log_origin, origins, cookie_domain, frames, data } => {
             let id = SiteId::parse(&site).with_context(|| format!("the id \"{site}\""))?;
-            let settings = settings(origins, cookie_domain)?;
+            let settings = settings(origins, cookie_domain, frames)?;
             let app = app::open(&data.data)?;
             let change = Change::CreateSite { id: id.clone(), log_origin, settings };
             block_on(app.store.change(change, ACTOR))??;
@@ -67,10 +73,10 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             let site = registry.site(id.as_str()).context("the site was created, and is not there")?;
             say!("created site {id}; the public key of its log is\n{}", site.log_key);
         }
-        Command::Set { site, origins, cookie_domain, data } => {
+        Command::Set { site, origins, cookie_domain, frames, data } => {
             let app = app::open(&data.data)?;
             let id = SiteId::parse(&site).with_context(|| format!("the id \"{site}\""))?;
-            let change = Change::UpdateSite { site: id.clone(), settings: settings(origins, cookie_domain)? };
+            let change = Change::UpdateSite { site: id.clone(), settings: settings(origins, cookie_domain, frames)? };
             block_on(app.store.change(change, ACTOR))??;
             say!("changed site {id}");
         }
@@ -90,7 +96,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn settings(origins: Vec<String>, cookie_domain: Option<String>) -> anyhow::Result<SiteSettings> {
+fn settings(origins: Vec<String>, cookie_domain: Option<String>, frames: bool) -> anyhow::Result<SiteSettings> {
     for origin in &origins {
         let (scheme, host) = origin.split_once("://").unwrap_or_default();
         let plain = !host.is_empty() && !host.contains(['/', '?', '#', ' ', '*']) && *host == host.to_lowercase();
@@ -98,5 +104,5 @@ fn settings(origins: Vec<String>, cookie_domain: Option<String>) -> anyhow::Resu
             bail!("\"{origin}\" is not a web origin such as https://shop.example");
         }
     }
-    Ok(SiteSettings { origins, cookie_name: "consent".to_owned(), cookie_domain })
+    Ok(SiteSettings { origins, cookie_name: "consent".to_owned(), cookie_domain, frames })
 }

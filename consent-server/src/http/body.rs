@@ -1,6 +1,6 @@
 //! JSON bodies, bounded, with errors that say where.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -38,6 +38,14 @@ pub(super) async fn json_up_to<T: DeserializeOwned>(
         )
         .at("Content-Type"));
     }
+    parse(&bounded(headers, body, limit).await?)
+}
+
+/// Reads a body of at most `limit` bytes.
+///
+/// # Errors
+/// 415 for a compressed one, 413, 400.
+pub(super) async fn bounded(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -59,7 +67,7 @@ pub(super) async fn json_up_to<T: DeserializeOwned>(
             Problem::malformed("the body could not be read")
         }
     })?;
-    parse(&bytes.to_bytes())
+    Ok(bytes.to_bytes())
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {

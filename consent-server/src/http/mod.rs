@@ -6,9 +6,11 @@ mod body;
 mod caller;
 mod cors;
 mod docs;
+mod encoded;
 mod object;
 pub mod problem;
 mod script;
+mod visitor;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,8 +32,8 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use docs::Security;
+pub use encoded::Compressed;
 use problem::Problem;
-pub use script::Compressed;
 
 /// How long a connection may take to send the head of a request, or the next part of a body.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,9 +68,16 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(api::records::receipt))
         .routes(routes!(api::notice::notice))
         .routes(routes!(api::notice::script))
+        .routes(routes!(api::layers::settings))
+        .routes(routes!(api::layers::declaration))
+        .routes(routes!(api::judge::judge))
         .layer(middleware::from_fn(cors::answer));
     OpenApiRouter::new()
         .merge(public)
+        .routes(routes!(api::layers::banner))
+        .routes(routes!(api::layers::settings_page))
+        .routes(routes!(api::layers::declaration_page))
+        .routes(routes!(api::signals::support))
         .routes(routes!(api::check::many))
         .routes(routes!(api::log::checkpoint))
         .routes(routes!(api::log::tile))

@@ -1,207 +1,127 @@
 //! `consent.js`, composed for a site and a language, and the widget's other files.
 
-use std::collections::HashMap;
-use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use consent_core::id::Language;
-use consent_core::notice::Preset;
+use consent_core::notice::PublicNotice;
 use consent_core::outline::CategoryOutline;
-use data_encoding::BASE64URL_NOPAD;
-use serde_json::json;
-use sha2::{Digest, Sha256};
+use consent_core::render;
+use consent_core::texts::{primary, right_to_left};
+use serde_json::{Value, json};
 
+use super::encoded::{choose, send};
 use super::problem::Problem;
-use crate::app::App;
 use crate::store::{Published, Site};
 use crate::widget;
 
-/// A script in every encoding.
-struct Script {
-    etag: String,
-    raw: Vec<u8>,
-    gzip: Vec<u8>,
-    brotli: Vec<u8>,
-}
-
-/// What was composed and compressed before, by what it was made from.
-#[derive(Default)]
-pub struct Compressed(Mutex<HashMap<[u8; 32], Arc<Script>>>);
-
-/// The most scripts kept: sites times languages, bounded.
-const MOST: usize = 4096;
-
-impl Compressed {
-    fn of(&self, text: String) -> Arc<Script> {
-        let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
-        let known = |scripts: &HashMap<_, Arc<Script>>| scripts.get(&digest).map(Arc::clone);
-        if let Some(script) = known(&self.0.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return script;
-        }
-        let script = Arc::new(Script {
-            etag: format!("\"{}\"", BASE64URL_NOPAD.encode(&digest[..16])),
-            gzip: gzip(text.as_bytes()),
-            brotli: brotli(text.as_bytes()),
-            raw: text.into_bytes(),
-        });
-        let mut scripts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if scripts.len() >= MOST {
-            scripts.clear();
-        }
-        scripts.insert(digest, Arc::clone(&script));
-        script
-    }
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("writing to memory does not fail")
-}
-
-fn brotli(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let settings = brotli::enc::BrotliEncoderParams { quality: 11, lgwin: 18, ..Default::default() };
-    brotli::BrotliCompress(&mut &bytes[..], &mut out, &settings).expect("writing to memory does not fail");
-    out
-}
-
-/// The encodings that a client takes.
-fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
-    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    accepted.split(',').any(|part| {
-        let mut part = part.split(';').map(str::trim);
-        part.next() == Some(encoding) && !part.any(|parameter| parameter == "q=0")
-    })
-}
-
-/// The smallest form that the client takes.
-fn encoded<'a>(
-    headers: &HeaderMap,
-    raw: &'a [u8],
-    gzip: &'a [u8],
-    brotli: &'a [u8],
-) -> (&'a [u8], Option<&'static str>) {
-    if accepts(headers, "br") {
-        (brotli, Some("br"))
-    } else if accepts(headers, "gzip") {
-        (gzip, Some("gzip"))
-    } else {
-        (raw, None)
-    }
-}
-
-fn send(body: Vec<u8>, encoding: Option<&'static str>, kind: &'static str, cache: &'static str) -> Response {
-    let mut response = body.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    // Pages of other origins load these; there is nothing in them that is not public.
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
-    if let Some(encoding) = encoding {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
-    }
-    response
+/// What a page may ask of its `consent.js`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted {
+    /// Draw nothing: the page draws for itself.
+    pub(super) headless: bool,
+    /// Warn a developer of what runs too early.
+    pub(super) debug: bool,
+    /// The language was chosen by the browser's list, so the page's own may still overrule it.
+    pub(super) negotiated: bool,
 }
 
 /// A file of the widget. Its name changes with its content, so it is kept for good.
 pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     let asset = widget::FILES.iter().find(|asset| asset.name == name);
     let asset = asset.ok_or_else(|| Problem::not_found("there is no such file"))?;
-    let (body, encoding) = encoded(&headers, asset.raw, asset.gzip, asset.brotli);
+    let (body, encoding) = choose(&headers, asset.raw, asset.gzip, asset.brotli);
     Ok(send(body.to_vec(), encoding, asset.kind, "public, max-age=31536000, immutable"))
 }
 
-/// `consent.js` for a site.
-pub(super) fn answer(
-    app: &App,
-    site: &Site,
-    published: &Published,
-    language: &Language,
-    headers: &HeaderMap,
-    negotiated: bool,
-) -> Response {
-    const CACHE: &str = "public, max-age=300, stale-while-revalidate=86400";
-    const KIND: &str = "text/javascript; charset=utf-8";
-    let script = app.scripts.of(compose(site, published, language));
-    let same = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|tags| tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == script.etag));
-    let mut response = if same {
-        let mut response = send(Vec::new(), None, KIND, CACHE);
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response
-    } else {
-        let (body, encoding) = encoded(headers, &script.raw, &script.gzip, &script.brotli);
-        send(body.to_vec(), encoding, KIND, CACHE)
-    };
-    let out = response.headers_mut();
-    if negotiated {
-        out.append(header::VARY, HeaderValue::from_static("Accept-Language"));
-    }
-    if let Ok(etag) = HeaderValue::from_str(&script.etag) {
-        out.insert(header::ETAG, etag);
-    }
-    response
-}
-
-/// The loader with the site's configuration put in.
-fn compose(site: &Site, published: &Published, language: &Language) -> String {
-    let shown = published.notice.for_language(language);
-    let texts = shown.texts;
-    let address = |ending| widget::by_ending(ending).map(|asset| format!("/assets/{}", asset.name));
-    let mut t = json!({
-        "title": texts.title,
-        "intro": texts.intro,
-        "withdraw_hint": texts.withdraw_hint,
-        "privacy_policy": texts.privacy_policy,
-        "settings": texts.settings,
-        "reopen": texts.reopen,
-        "error": texts.error,
-        "signal_said": texts.signal_said,
-        "placeholder_text": texts.placeholder_text,
-        "placeholder_once": texts.placeholder_once,
-        "placeholder_always": texts.placeholder_always,
-    });
-    // Only what its first layer says: every byte of this is paid by every visitor.
-    let actions = if shown.preset == Preset::Choice {
-        [("accept", &texts.accept), ("reject", &texts.reject)]
-    } else {
-        [("close", &texts.close), ("close_label", &texts.close_label)]
-    };
-    for (name, text) in actions {
-        t[name] = json!(text);
-    }
+/// The loader with the site's configuration put in. ARCHITECTURE.md, "What the server tells the widget", says what each name means.
+pub(super) fn compose(site: &Site, published: &Published, language: &Language, wanted: Wanted) -> String {
+    let notice = &published.notice;
+    let shown = notice.for_language(language);
     let mut config = json!({
         "site": site.id,
         "v": published.outline.version,
         "lang": shown.language,
-        "preset": shown.preset,
+        "dir": direction(shown.language),
         "days": published.outline.renew_after_days,
         "name": site.settings.cookie_name,
-        "policy": shown.privacy_policy,
-        "c": published.outline.categories.iter().map(category).collect::<Vec<_>>(),
-        "t": t,
-        "core": address(".js"),
-        "wasm": address(".wasm"),
+        "c": categories(published, &shown),
+        "l": render::first_layer(&shown, None).iter().map(render::Node::json).collect::<Vec<_>>(),
+        "p": render::placeholder(&shown).json(),
+        "reopen": shown.texts.reopen,
+        "error": shown.texts.error,
+        "core": core(),
     });
+    let mut set = |name: &str, value: Value| config[name] = value;
     if let Some(domain) = &site.settings.cookie_domain {
-        config["domain"] = json!(domain);
+        set("domain", json!(domain));
     }
-    if published.notice.id_for_refusals() {
-        config["idr"] = json!(true);
+    if notice.id_for_refusals() {
+        set("idr", json!(1));
     }
-    // "</" would end an inline script, and U+2028 and U+2029 a line, where a site pastes the script into its page.
-    let config = config.to_string().replace("</", "<\\/").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
-    widget::LOADER.replace(widget::CONFIG, &config)
+    if site.settings.frames {
+        // What is said where nothing can be granted.
+        let hint = &shown.texts.frame_hint;
+        set("frames", json!(if hint.is_empty() { &shown.texts.error } else { hint }));
+    }
+    if wanted.headless {
+        set("headless", json!(1));
+        set("l", json!([]));
+    }
+    let css = notice.theme().css();
+    if !css.is_empty() {
+        set("css", json!(css));
+    }
+    // In which other languages this file is to be had, for a page that is written in one of them.
+    let own = primary(shown.language);
+    let others: Vec<_> = notice.languages().iter().map(primary).filter(|other| *other != own).collect();
+    if wanted.negotiated && !wanted.headless && !wanted.debug && !others.is_empty() {
+        set("langs", json!(others));
+    }
+    widget::LOADER.replace(widget::CONFIG, &literal(&config))
 }
 
-fn category(category: &CategoryOutline) -> serde_json::Value {
-    let services: Vec<_> = category.services.iter().map(|service| json!([service.id, service.since])).collect();
-    json!([category.id, u8::from(!category.necessary), u8::from(category.signals), category.since, services])
+/// The address of the core's two files, without their endings.
+fn core() -> String {
+    let name = widget::by_ending(".wasm").map(|asset| asset.name).unwrap_or_default();
+    format!("/assets/{}", name.trim_end_matches("wasm"))
+}
+
+/// The direction in which a language is written, as HTML says it.
+pub(super) fn direction(language: &Language) -> &'static str {
+    if right_to_left(language) { "rtl" } else { "ltr" }
+}
+
+/// What the rules need of the categories, in the fewest bytes; with the name of each that can be refused.
+pub(super) fn categories(published: &Published, shown: &PublicNotice<'_>) -> Value {
+    let one = |category: &CategoryOutline| {
+        let services: Vec<_> = category.services.iter().map(|service| json!([service.id, service.since])).collect();
+        let name = shown.categories.iter().find(|shown| *shown.id == category.id && !shown.necessary);
+        let mut fields =
+            vec![json!(category.id), json!(u8::from(!category.necessary)), json!(u8::from(category.signals))];
+        fields.extend([json!(category.since), json!(services)]);
+        fields.extend(name.map(|shown| json!(shown.name)));
+        Value::from(fields)
+    };
+    published.outline.categories.iter().map(one).collect()
+}
+
+/// JSON as JavaScript in the fewest bytes: names without quotes, no empty attributes.
+///
+/// "</" would end an inline script, and U+2028 and U+2029 a line, where a site pastes the script into its page.
+fn literal(value: &Value) -> String {
+    let list = |items: Vec<String>| items.join(",");
+    match value {
+        Value::Array(items) => format!("[{}]", list(items.iter().map(literal).collect())),
+        Value::Object(fields) if fields.is_empty() => "0".to_owned(),
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| {
+                let plain = name.bytes().all(|b| b.is_ascii_lowercase());
+                let name = if plain { name.clone() } else { Value::from(name.as_str()).to_string() };
+                format!("{name}:{}", literal(value))
+            };
+            format!("{{{}}}", list(fields.iter().map(field).collect()))
+        }
+        other => other.to_string().replace("</", "<\\/").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029"),
+    }
 }

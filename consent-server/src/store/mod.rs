@@ -88,6 +88,9 @@ pub struct SiteSettings {
     /// The Domain of the cookie; none for host-only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cookie_domain: Option<String>,
+    /// Whether the banner is shown in frames of other sites, where people can refuse but not grant.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frames: bool,
 }
 
 fn default_cookie_name() -> String {

@@ -13,7 +13,7 @@ const drain = async () => {
   let later = true;
   try {
     // Two tabs must not send at the same time: the order of one browser's decisions is part of what they mean.
-    later = await (navigator.locks ? navigator.locks.request("consent-" + page.config.site, sendAll) : sendAll());
+    later = await (navigator.locks ? navigator.locks.request("consent-" + config.site, sendAll) : sendAll());
   } catch {}
   busy = false;
   if (later) {
@@ -39,29 +39,29 @@ const sendAll = async () => {
     });
     const { status } = response;
     // Only these two say that the record is durable.
-    if (status === 200 || status === 201) heard(entry, await response.json());
+    if (status === 200 || status === 201) await heard(entry, await response.json());
     // What time or a limit can cure is tried again; nothing else ever will be accepted.
     else if (status < 400 || status > 499 || [408, 429].includes(status)) return true;
     else {
       console.warn("consent: refused by the server:", await response.text());
-      lost(entry);
+      await lost(entry);
     }
   }
 };
 
 // Recorded.
-const heard = (entry, answer) => {
+const heard = async (entry, answer) => {
   const store = recall();
   store.queue = store.queue.filter(({ id }) => id !== entry.id);
   // Queued behind a grant that came too late, another grant knew no more than that one did: it can never count.
   if (answer.effect === "stale") drop(store, ({ subject, granted }) => subject === entry.subject && granted.length);
   keep(store);
   receipt = answer;
-  let now = ask();
+  let now = await ask();
   // The answer came with a cookie; where that could not be set, its body says the same.
   if (entry.subject && entry.subject === now.subject && !store.queue.length) {
     const { status, categories } = answer.consent;
-    now = ask("f", status, Object.keys(categories).filter((id) => categories[id] !== "granted").join("~"));
+    now = await ask("f", status, Object.keys(categories).filter((id) => categories[id] !== "granted").join("~"));
   }
   writeCookie(now);
   publish(now);
@@ -71,12 +71,12 @@ const heard = (entry, answer) => {
 };
 
 // Never recorded, and never will be: what it granted must not hold here either.
-const lost = (entry) => {
+const lost = async (entry) => {
   const store = recall();
   drop(store, ({ id }) => id === entry.id);
   keep(store);
   if (entry.granted.length && entry.layer !== "placeholder") {
-    const now = ask("f", "none", "");
+    const now = await ask("f", "none", "");
     writeCookie(now);
     publish(now);
   }

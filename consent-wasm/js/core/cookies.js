@@ -3,8 +3,12 @@
 // A browser keeps no Secure cookie for plain HTTP; on the machine itself that is how sites are tried out.
 const plain = /^http:\/\/(localhost|.+\.localhost|127\.[\d.]+|\[::1\])(:|$)/.test(location.origin);
 
+// A site that is to work inside other sites has a cookie that goes along there, in a jar of its own for each of them (CHIPS).
 const put = (pair, age, path, domain) =>
-  (document.cookie = `${pair}; Path=${path}; Max-Age=${age}; SameSite=Lax` + (domain ? "; Domain=" + domain : "") + (plain ? "" : "; Secure"));
+  (document.cookie =
+    `${pair}; Path=${path}; Max-Age=${age}; SameSite=` +
+    (config.frames ? "None; Secure" + (framed ? "; Partitioned" : "") : "Lax" + (plain ? "" : "; Secure")) +
+    (domain ? "; Domain=" + domain : ""));
 
 // Whoever set it may have chosen any domain and path above this page: all of them are tried.
 const erase = (name) => {
@@ -20,11 +24,14 @@ const cookieNames = () => document.cookie.split("; ").map((pair) => pair.split("
 // Makes the consent cookie say what holds. A cookie that says so already is left alone: if the server has set it, Safari keeps it
 // for its whole life, and one that a script writes only seven days.
 const writeCookie = ({ cookie }) => {
-  const { name, days, domain } = page.config;
-  const found = document.cookie.split("; ").filter((pair) => pair.startsWith(name + "="));
+  const { name, days, domain } = config;
+  const found = cookiePairs();
   const want = cookie ? [name + "=" + cookie] : [];
   if (found.join() !== want.join()) {
-    erase(name);
-    if (cookie) put(want, days * 86400, "/", domain);
+    // Where a page may not keep cookies, what holds holds for this page view.
+    try {
+      erase(name);
+      if (cookie) put(want, days * 86400, "/", domain);
+    } catch {}
   }
 };

@@ -1,24 +1,45 @@
 // The life of a decision in the browser: judged by the core, stored, acted on, queued, sent.
 
 let acts = 0;
+let turn;
 
 const decide = async (method, layer, granted, control, said, at) => {
-  const { config, signals } = page;
   const mine = ++acts;
-  const before = ask();
-  const known = before.subject;
-  const forgets = method === "forget";
-  said = !!said && signalled();
-  let { prev } = recall();
-  if (granted.length && known && (!prev || config.domain)) {
+  const { subject } = await ask();
+  const { prev: had } = recall();
+  let prev = had;
+  if (granted.length && subject && (!had || config.domain)) {
     // This browser has lost its last decision, or another host of the site may have made a later one.
-    prev = await lastRecord(known).catch(() => prev);
+    prev = await lastRecord(subject).catch(() => had);
     if (mine !== acts) throw Error("consent: a later choice came first");
   }
+  // One after the other: each is judged by what the one before has left.
+  const work = () => settle(method, layer, granted, control, said, at, had, prev);
+  turn = Promise.resolve(turn).then(work, work);
+  try {
+    await turn;
+  } catch (error) {
+    // Nobody could be asked what a refusal means. It means at least that nothing is granted any more.
+    if (judging === judgeThere && !granted.length) {
+      writeCookie({});
+      hold("none", [], config.c.flatMap(([id, refusable, , , services]) => (refusable ? [] : [id, ...services.map(([service]) => id + ":" + service)])));
+    }
+    throw error;
+  }
+};
+
+const settle = async (method, layer, granted, control, said, at, had, prev) => {
+  const before = await ask();
+  const known = before.subject;
+  const forgets = method === "forget";
+  const { prev: last } = recall();
+  // Another act came in between.
+  if (last !== had) prev = last;
+  said = !!said && signalled();
   const random = Array.from(crypto.getRandomValues(new Uint8Array(26)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   // An id of the page's own making must not end the line it stands in.
   const ids = granted.map((id) => (id + "").replace(/\s/g, "?"));
-  const now = ask("a", at, +said, method, layer, ids.join("~"), random);
+  const now = await ask("a", at, +said, method, layer, ids.join("~"), random);
   if (now.id[0] === "!")
     throw Error("consent: " + { "!id": "not in the notice", "!all": "accept-all grants all" }[now.id] || "this act cannot do that here");
 
@@ -46,13 +67,10 @@ const decide = async (method, layer, granted, control, said, at) => {
     keep(store);
     writeCookie(now);
     // What was granted for one page view ends with the next refusal.
-    if (!ids.length) page.once.clear();
+    if (!ids.length) once.clear();
   }
   publish(now);
-  if (now.show === "reopen") {
-    page.hideLayer();
-    page.showReopen();
-  }
+  if (now.show === "reopen") show(now);
   drain();
 
   const within = (ids, category) => ids.some((id) => id.split(":")[0] === category);
@@ -71,6 +89,6 @@ const heed = async ({ withheld }) => {
 };
 
 const lastRecord = async (subject) => {
-  const response = await request("records", { headers: { "consent-subject": subject }, signal: AbortSignal.timeout(4e3) });
-  return (await response.json()).records.at(-1).id;
+  const { records } = await json("records", { headers: { "consent-subject": subject }, signal: AbortSignal.timeout(4e3) });
+  return records.at(-1).id;
 };

@@ -1,35 +1,48 @@
 // Requests to the service, and the notice with its texts.
 
-const endpoint = (path) => page.address(`/v1/sites/${page.config.site}/${path}`);
+const endpoint = (path) => address(`/v1/sites/${config.site}/${path}`);
 
 // Cookies go along to another host of the same site only where one cookie serves both.
-const request = (path, options) => fetch(endpoint(path), { credentials: page.config.domain ? "include" : "same-origin", ...options });
+const request = (path, options) => fetch(endpoint(path), { credentials: config.domain ? "include" : "same-origin", ...options });
+
+// What cannot be used is an error, although it is JSON too.
+const json = async (path, options) => {
+  const response = await request(path, options);
+  return response.ok ? response.json() : Promise.reject(response);
+};
 
 let loading;
 
+// Everything that the settings show, drawn by the server, with what has changed since the person chose.
+//
 // consent.js may be older than the notice in force (it is cached): what a person reads in the settings is what they decide on, so
 // the newer version takes over.
 const fetchNotice = () =>
-  (loading ||= request("notice?lang=" + page.config.lang)
-    .then((response) => response.json())
-    .then((notice) => {
-      const { config } = page;
-      if (notice.version > config.v) {
-        config.v = notice.version;
-        config.days = notice.renew_after_days;
-        config.c = notice.categories.map(({ id, necessary, signals, since, services }) => [
-          id,
-          +!necessary,
-          +signals,
-          since,
-          services.map((service) => [service.id, service.since]),
-        ]);
-        publish(ask());
+  (loading ||= json(`settings?lang=${config.lang}&since=${(cookiePairs()[0] || "").split(".")[1] || ""}`)
+    .then(async (notice) => {
+      if (notice.v > config.v) {
+        Object.assign(config, { v: notice.v, days: notice.days, c: notice.c });
+        publish(await ask());
       }
-      // An error of the server is JSON too.
-      return notice.categories ? notice : Promise.reject(notice);
+      return notice;
     })
     .catch((error) => {
       loading = 0;
       throw error;
     }));
+
+// Lists what the notice declares, where the policy page has left room for it.
+const declared = new WeakSet();
+const declare = async (node) => {
+  if (declared.has(node)) return;
+  declared.add(node);
+  const tree = el(await json("declaration?lang=" + config.lang));
+  nameCountries(tree);
+  node.append(tree);
+};
+
+// Countries by their names in the page's language.
+const nameCountries = (tree) => {
+  const regions = new Intl.DisplayNames(config.lang, { type: "region" });
+  for (const node of tree.querySelectorAll("[data-country]")) node.textContent = regions.of(node.dataset.country);
+};

@@ -1,4 +1,4 @@
-// The settings dialog.
+// The settings dialog: drawn by the server, brought to life here.
 
 const settingsSheet = new CSSStyleSheet();
 settingsSheet.replaceSync(__SETTINGS_CSS__);
@@ -9,172 +9,116 @@ const open = async (opener) => {
   const notice = await fetchNotice();
   // A second press, while the texts were on their way or over an open dialog.
   if (dialog) return;
-  const holder = page.host("settings", settingsSheet);
-  dialog = draw(notice);
+  const holder = host("settings", settingsSheet);
+  dialog = el(notice.dialog);
+  nameCountries(dialog);
+  await enliven(notice);
   dialog.onclose = () => {
     holder.remove();
     dialog = 0;
-    (opener?.isConnected ? opener : page.reopen())?.focus();
+    (opener?.isConnected ? opener : reopen())?.focus();
   };
   holder.shadowRoot.append(dialog);
   document.body.append(holder);
   dialog.showModal();
-  page.emit("shown");
+  emit("shown");
 };
 
-const draw = ({ texts, categories, controller, privacy_policy }) => {
-  const { el, button, note } = page;
-  const { granted, status: stands } = ask();
-  const status = el("p", { role: "status" });
-  const switches = categories.map((category) => toggle(category, texts, granted));
-  const identity = el("dl");
-  tell(identity, texts);
+const enliven = async ({ t, changes }) => {
+  const { granted, status: stands } = await ask();
+  const find = (selector) => dialog.querySelector(selector);
+  const control = (action) => find(`[data-consent-action=${action}]`);
+  const status = find("[role=status]");
+  const switches = [...dialog.querySelectorAll("input")].map((input) => toggle(input, t, granted));
 
-  const cancel = button(texts.cancel, "close", () => dialog.close());
-  const press = (work) => async (event) => {
-    const node = event.currentTarget;
-    node.ariaBusy = "true";
-    status.textContent = "";
-    try {
-      await work();
-    } catch (error) {
-      console.warn(error);
-      status.textContent = texts.error;
-    }
-    node.ariaBusy = null;
+  if (stands === "outdated") {
+    const outdated = find(".note");
+    outdated.hidden = false;
+    if (changes) outdated.after(el(changes));
+  }
+  const receive = control("receipt");
+  await tell(find("[data-identity]"), receive, t);
+
+  const press = (action, work) => {
+    control(action).onclick = async ({ target }) => {
+      target.ariaBusy = "true";
+      status.textContent = "";
+      try {
+        await work();
+      } catch (error) {
+        console.warn(error);
+        status.textContent = t.error;
+      }
+      target.ariaBusy = null;
+    };
   };
-  const save = press(async () => {
+  press("close", () => dialog.close());
+  press("receipt", download);
+  press("save", async () => {
     const ids = switches.flatMap(({ chosen }) => chosen());
-    await page.act("save", "settings", ids, "save", signalled());
+    await act("save", "settings", ids, "save", signalled());
     dialog.close();
-    page.say(texts.saved);
+    say(t.saved);
   });
-  const forget = press(async () => {
-    await page.act("forget", "settings", [], "forget");
+  press("forget", async () => {
+    await act("forget", "settings", [], "forget");
     for (const { clear } of switches) clear();
     // There is nothing left to cancel.
-    cancel.textContent = texts.close;
+    control("close").textContent = t.close;
     receipt = 0;
-    tell(identity, texts);
-    status.textContent = texts.forgotten;
+    await tell(find("[data-identity]"), receive, t);
+    status.textContent = t.forgotten;
   });
-
-  return el(
-    "dialog",
-    { "aria-labelledby": "settings", dir: "auto" },
-    el("header", {}, el("h2", { id: "settings", tabIndex: -1, autofocus: true }, texts.settings_title)),
-    el(
-      "div",
-      { class: "body" },
-      el("p", {}, texts.settings_intro),
-      stands === "outdated" && note(texts.outdated),
-      signalled() && note(texts.signal_said),
-      ...switches.map(({ node }) => node),
-      el(
-        "div",
-        { class: "about" },
-        identity,
-        el("p", { id: "forgetting" }, texts.forget_hint),
-        el("dl", {}, pair(texts.controller, ...["name", "address", "contact", "dpo"].map((line) => controller[line] && el("div", {}, controller[line])))),
-        el("a", { class: "link", href: privacy_policy }, texts.privacy_policy),
-      ),
-    ),
-    el(
-      "footer",
-      {},
-      status,
-      button(texts.forget, "forget", forget, { "aria-describedby": "forgetting" }),
-      cancel,
-      button(texts.save, "save", save),
-    ),
-  );
+  for (const more of dialog.querySelectorAll(".more[aria-expanded]"))
+    more.onclick = () => {
+      const details = more.nextSibling;
+      details.hidden = !details.hidden;
+      more.ariaExpanded = !details.hidden;
+      more.textContent = details.hidden ? t.details : t.hide_details;
+    };
 };
 
-const pair = (term, ...description) => page.el("div", {}, page.el("dt", {}, term), page.el("dd", {}, ...description));
-
-// Which ID the choice is kept under, and since when.
-const tell = (identity, texts) => {
-  const { cookie, subject } = ask();
+// Which ID the choice is kept under, since when, and whether there is a receipt to be had for it.
+const tell = async (identity, receive, t) => {
+  const { cookie, subject } = await ask();
+  const pair = (term, description) => el(["div", {}, ["dt", {}, term], ["dd", {}, description]]);
   // Who has only refused carries no ID; the one of the record just made is shown this once.
   const id = subject || receipt?.subject;
-  const format = new Intl.DateTimeFormat(page.config.lang, { dateStyle: "long", timeStyle: "short" });
+  const format = new Intl.DateTimeFormat(config.lang, { dateStyle: "long", timeStyle: "short" });
   identity.replaceChildren(
-    pair(texts.consent_id, id ? page.el("code", {}, id) : texts.no_consent_id),
+    pair(t.consent_id, id ? ["code", {}, id] : t.no_consent_id),
     // The date is in the cookie, in seconds.
-    cookie && pair(texts.chosen_on, format.format(cookie.split(".")[2] * 1e3)),
+    ...(cookie ? [pair(t.chosen_on, format.format(cookie.split(".")[2] * 1e3))] : []),
   );
+  receive.hidden = !id;
 };
 
-// One category: its switch, what it is for, and the details behind a disclosure.
-const toggle = (category, texts, granted) => {
-  const { el, button } = page;
-  const { id, necessary } = category;
-  const parts = granted.filter((held) => held.startsWith(id + ":"));
-  const state = el("span", { class: "state", ariaHidden: "true" });
-  const show = () => (state.textContent = necessary ? texts.always_on : input.checked ? texts.on : texts.off);
-  const input = el("input", {
-    type: "checkbox",
-    role: "switch",
-    id: "switch-" + id,
-    checked: necessary || granted.includes(id),
-    disabled: necessary,
-    // Some services of it are granted: neither on nor off, and kept so unless it is touched.
-    indeterminate: parts.length > 0,
-    "aria-describedby": "purpose-" + id,
-    onchange: show,
-  });
-  show();
+// The proof of the last record, as a file.
+const download = async () => {
+  const subject = (await ask()).subject || receipt.subject;
+  const record = (receipt?.subject === subject && receipt.id) || (await lastRecord(subject));
+  const response = await request(`records/${record}/receipt`, { headers: { "consent-subject": subject } });
+  if (!response.ok) throw response;
+  const href = URL.createObjectURL(await response.blob());
+  el(["a", { href, download: `consent-${record}.receipt` }]).click();
+  URL.revokeObjectURL(href);
+};
 
-  const more = el("div", { class: "details", id: "details-" + id, hidden: true }, ...details(category, texts));
-  const disclose = button(
-    texts.details,
-    "",
-    () => {
-      more.hidden = !more.hidden;
-      disclose.ariaExpanded = !more.hidden;
-      disclose.textContent = more.hidden ? texts.details : texts.hide_details;
-    },
-    { class: "more", ariaExpanded: "false", "aria-controls": more.id, "aria-describedby": "name-" + id },
-  );
-  const node = el(
-    "section",
-    { class: "category", "aria-labelledby": "name-" + id },
-    el("div", { class: "head" }, el("label", { htmlFor: input.id, id: "name-" + id }, category.name), state, input),
-    el("p", { id: "purpose-" + id }, category.purpose),
-    disclose,
-    more,
-  );
+// The switch of one category.
+const toggle = (input, t, granted) => {
+  const { value: id, disabled: necessary } = input;
+  const parts = granted.filter((held) => held.startsWith(id + ":"));
+  const show = () => (input.previousSibling.textContent = necessary ? t.always_on : input.checked ? t.on : t.off);
+  input.checked = necessary || granted.includes(id);
+  // Some services of it are granted: neither on nor off, and kept so unless it is touched.
+  input.indeterminate = parts.length > 0;
+  input.onchange = show;
+  show();
   const chosen = () => (necessary ? [] : input.indeterminate ? parts : input.checked ? [id] : []);
   const clear = () => {
     input.checked = necessary;
     input.indeterminate = false;
     show();
   };
-  return { node, clear, chosen };
+  return { clear, chosen };
 };
-
-const details = (category, texts) => {
-  const { el, config } = page;
-  const regions = new Intl.DisplayNames(config.lang, { type: "region" });
-  return [
-    el("dl", {}, ...["data", "recipients", "retention", "transfers"].map((fact) => category[fact] && pair(texts[fact], category[fact]))),
-    el("h3", {}, texts.services),
-    ...category.services.map(({ name, provider, country, transfer, cookies }) =>
-      el(
-        "div",
-        { class: "service" },
-        el("b", {}, name),
-        el("p", { class: "provider" }, provider + " · " + regions.of(country), transfer && " · " + transfer.replace("-", " ")),
-        cookies.length &&
-          el(
-            "table",
-            { ariaLabel: texts.cookies },
-            row("th", texts.cookie_name, texts.cookie_lifetime, texts.cookie_purpose),
-            ...cookies.map((cookie) => row("td", el("code", {}, cookie.name), cookie.lifetime, cookie.purpose)),
-          ),
-      ),
-    ),
-  ];
-};
-
-const row = (tag, ...cells) => page.el("tr", {}, ...cells.map((cell) => page.el(tag, tag === "th" && { scope: "col" }, cell)));

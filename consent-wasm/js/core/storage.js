@@ -6,7 +6,7 @@ let memory = { queue: [] };
 
 const recall = () => {
   try {
-    const kept = JSON.parse(localStorage.getItem(page.config.name));
+    const kept = JSON.parse(localStorage.getItem(config.name));
     return Array.isArray(kept?.queue) ? kept : { queue: [] };
   } catch {
     return memory;
@@ -17,8 +17,8 @@ const keep = (store) => {
   memory = store;
   try {
     // Nothing identifying stays behind when there is nothing left to send and no subject to continue.
-    if (store.queue.length || store.prev) localStorage.setItem(page.config.name, JSON.stringify(store));
-    else localStorage.removeItem(page.config.name);
+    if (store.queue.length || store.prev) localStorage.setItem(config.name, JSON.stringify(store));
+    else localStorage.removeItem(config.name);
   } catch {}
 };
 

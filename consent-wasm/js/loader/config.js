@@ -5,11 +5,23 @@ if (window.consent?.ready) return;
 
 // The server puts the site's configuration here when it serves the file; see ARCHITECTURE.md, "What the server tells the widget".
 const config = __CONSENT_CONFIG__;
-const texts = config.t;
 
-// The script's own address says where the service is; the page's address does not.
-const script = document.currentScript.src;
+// The script's own address says where the service is; the page's address does not. Imported (below), it is told its address.
+const script = document.currentScript?.src || window.consent.src;
 const address = (path) => new URL(path, script);
+
+// Platforms that are told what holds. The first thing they hear is that nothing does.
+const adapters = (config.a || []).map(([start, ...more]) => start(...more));
+
+// The page is in another of the notice's languages than the browser's: then this file in that language takes over. By import(),
+// because Trusted Types forbid to set the address of a script.
+const { documentElement } = document;
+const [language] = documentElement.lang.split("-");
+if (config.langs?.includes(language)) {
+  window.consent = { src: script };
+  import(address("?lang=" + language));
+  return;
+}
 
 // In a frame of another site nothing can be granted: a page could lay it, transparent, under somebody's clicks.
 let framed = false;

@@ -1,28 +1,21 @@
 // Building nodes without markup in strings: works under require-trusted-types-for and without inline styles.
 
-const el = (tag, attributes, ...children) => {
+// Makes nodes of a tree: [name, {attributes}, …children], where texts are texts. Most trees are drawn by the server. `name` is the
+// category's, where a text has room for it.
+const el = ([tag, attributes, ...children], name) => {
   const node = document.createElement(tag);
-  for (const name in attributes) {
-    const value = attributes[name];
-    if (name in node) node[name] = value;
-    else if (value) node.setAttribute(name, value);
-  }
-  node.append(...children.filter((child) => child));
+  for (const key in attributes) node.setAttribute(key, attributes[key]);
+  node.append(...children.map((child) => (child.map ? el(child, name) : child.replace("{category}", name))));
+  for (const note of node.querySelectorAll(".signal")) note.hidden = !signalled;
   return node;
 };
 
 const sheet = new CSSStyleSheet();
-sheet.replaceSync(__BANNER_CSS__);
+sheet.replaceSync(__BANNER_CSS__ + (config.css || ""));
 
 // A host of our own with an open shadow root: the page's styles stay out, assistive clients get in.
 const host = (name, ...sheets) => {
-  const node = el("div", { "data-consent": name, lang: config.lang });
+  const node = el(["section", { "data-consent": name, lang: config.lang, dir: config.dir }]);
   node.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet, ...sheets];
   return node;
 };
-
-const button = (text, action, onclick, more) => el("button", { "data-consent-action": action, onclick, ...more }, text);
-const note = (text) => el("p", { class: "note" }, text);
-
-// Where the body has not begun yet, directly in the document; it is drawn all the same.
-const place = () => document.body || document.documentElement;

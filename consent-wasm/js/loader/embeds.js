@@ -20,40 +20,26 @@ const embed = (node, open, id, category) => {
     }
     if (node.getAttribute("src") !== dataset.src) node.src = dataset.src;
   } else if (!there) {
-    const said = signalled && listed(id)[2];
+    const [, , marked, , , name] = listed(id);
+    const said = signalled && marked;
     const holder = host("placeholder");
-    holder.shadowRoot.append(
-      el(
-        "div",
-        { class: "placeholder", dir: "auto" },
-        el("p", {}, texts.placeholder_text),
-        said && note(texts.signal_said),
-        el(
-          "div",
-          { class: "actions" },
-          button(
-            texts.placeholder_once,
-            "",
-            press(async () => {
-              await act("save", "placeholder", [id], "save", said);
-              once.add(node);
-              scan();
-            }),
-          ),
-          // A save says all of what is granted: what holds, and this category.
-          button(
-            texts.placeholder_always,
-            "",
-            press(() => act("save", "none", [...state.granted.filter((held) => held.split(":")[0] !== category), category], "save", said)),
-          ),
-        ),
-      ),
-    );
+    const box = el(config.p, name);
+    box.children[1].hidden = !said;
+    box.onclick = pressed(async (control) => {
+      if (control === "once") {
+        await act("save", "placeholder", [id], "save", said);
+        once.add(node);
+        scan();
+      } else
+        // A save says all of what is granted: what holds, and this category.
+        await act("save", "none", [...state.granted.filter((held) => held.split(":")[0] !== category), category], "save", said);
+    });
     // The same room as the thing it stands for, in a line or as a block of its own, so that nothing on the page moves. An image
     // that has nothing to show is as small as its words.
     const inline = getComputedStyle(node).display === "inline";
     const height = Math.max(node.offsetHeight, parseInt(node.getAttribute("height")) || 0);
-    holder.style.cssText = `overflow:hidden;min-height:${height}px;display:` + (inline ? `inline-block;width:${node.offsetWidth}px` : "block");
+    box.style.cssText = `min-height:${height}px;` + (inline ? `display:inline-flex;width:${node.offsetWidth}px` : "");
+    holder.shadowRoot.append(box);
     placeholders.set(node, holder);
     // Out and in again: what was loaded into the frame is gone.
     node.removeAttribute("src");

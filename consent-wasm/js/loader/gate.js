@@ -1,7 +1,6 @@
 // The gate: starts what is marked data-category once that category holds. It never decides.
 
 let allowed = [];
-const warned = [];
 // Ordered external scripts that were started and have not run yet.
 let running = 0;
 
@@ -13,8 +12,7 @@ const start = (node) => {
   const { type } = node.dataset;
   // The same node is put back, not a copy: its text never passes through a string, so strict CSP, nonces and Trusted Types hold.
   node.remove();
-  if (type) node.type = type;
-  else node.removeAttribute("type");
+  node.type = type || "";
   if (node.src && !node.hasAttribute("async")) {
     // Scripts put in by script are async unless told otherwise; written ones run in document order.
     node.async = false;
@@ -33,14 +31,15 @@ const start = (node) => {
 
 const scan = () => {
   let held;
-  for (const node of document.querySelectorAll('[data-category]:is([type="text/plain"],[data-src])')) {
-    const { category, service } = node.dataset;
+  for (const node of document.querySelectorAll('[data-category]:is([type="text/plain"],[data-src]),[data-consent-declaration]:empty,[data-consent=banner]')) {
+    const { category, service, consent } = node.dataset;
     const id = service ? category + ":" + service : category;
     const open = allowed.includes(id);
-    if (!listed(id)) {
-      if (!warned.includes(id)) console.warn("consent: not in the notice:", id);
-      warned.push(id);
-    } else if (node.localName !== "script") embed(node, open, id, category);
+    // A layer in the page's HTML that was read after ours was drawn, or that nobody needs.
+    if (consent) node === layer || node.remove();
+    // Where the policy page wants to list what the notice declares.
+    else if (!id) load().then((core) => core.declare(node));
+    else if (node.localName !== "script") listed(id) && embed(node, open, id, category);
     else if (open && complete(node)) {
       // An inline script that follows an external one may need it, so it waits, and so does whatever follows it.
       held ||= running && !node.src;

@@ -1,60 +1,64 @@
 // The first layer, the control that opens the settings again, and the words that confirm what was done.
 
-let layer;
+// The page may carry the layer in its HTML (banner.html): then it is there already, and needs hands only.
+let layer = document.querySelector("[data-consent=banner]");
 let reopen;
-const root = host("banner");
-const status = el("p", { role: "status", class: "toast" });
+const root = host("control");
+const status = el(["p", { role: "status", class: "toast" }]);
 root.shadowRoot.append(status);
 
-let hush;
+// Nothing of ours is drawn: the page draws for itself, or is shown inside another site.
+const mute = config.headless || (framed && !config.frames);
+if (!mute) documentElement.append(root);
+
+// The live region is there before its words, or they are not read out.
 const say = (text) => {
-  // The live region is there before its words, or they are not read out.
   status.textContent = text;
-  clearTimeout(hush);
-  if (text) hush = setTimeout(say, 6e3, "");
+  if (text) setTimeout(say, 6e3, "");
 };
 
-// A press that needs the core: marks the control as busy until the core has answered.
-const press = (work, undo) => async (event) => {
-  const node = event.currentTarget;
+// A press on a control among others: marks it as busy until the core has answered.
+const pressed = (work, undo) => async (event) => {
+  const node = event.target;
+  const control = node.dataset.consentAction;
+  if (!control) return;
+  // A layer that came in the page's HTML is a form, for as long as there was no script.
+  event.preventDefault();
   node.ariaBusy = "true";
   try {
-    await work(node);
+    await work(control, node);
   } catch (error) {
     undo?.();
-    say(texts.error);
+    // In a frame of another site: why it cannot be done there.
+    say((framed && config.frames) || config.error);
     console.warn(error);
   }
   node.ariaBusy = null;
 };
 
-const openSettings = press((node) => settings(node));
+// A press on the first layer. It goes at once and comes back only if the choice could not be taken.
+const choose = pressed(
+  (control, node) => {
+    const method = node.value;
+    if (!method) return settings(node);
+    const done = act(method, "first", control === "accept" ? optional() : [], control, signalled);
+    hideLayer();
+    return done;
+  },
+  () => layer || showLayer(asksAgain),
+);
 
-// A choice on the first layer. The layer goes at once and comes back only if the choice could not be taken.
-const choice = (text, control, method, ids, more) =>
-  button(
-    text,
-    control,
-    press(
-      () => {
-        const done = act(method, "first", ids, control, signalled);
-        hideLayer();
-        return done;
-      },
-      () => showLayer(asksAgain),
-    ),
-    more,
-  );
+const openSettings = pressed((_, node) => settings(node));
 
 // What the keyboard reaches is not left under the layer, the end of the page neither (WCAG 2.4.11).
 const keepClear = (height) => {
-  const { style } = document.documentElement;
-  style.scrollPaddingBottom = style.paddingBottom = height;
+  const { style } = documentElement;
+  style.scrollPaddingBlock = style.paddingBottom = height;
 };
 
 const hideLayer = () => {
   if (layer) {
-    const focused = root.shadowRoot.activeElement;
+    const focused = layer.contains(document.activeElement);
     layer.remove();
     layer = null;
     keepClear("");
@@ -68,48 +72,44 @@ let asksAgain;
 // `again` says why a person is asked again.
 const showLayer = (again) => {
   asksAgain = again;
+  if (mute) return;
   reopen?.remove();
-  layer?.remove();
-  const policy = el("a", { href: config.policy, class: "link" }, texts.privacy_policy);
-  const equal = config.preset === "choice";
-  layer = el(
-    "section",
-    { class: "layer", "aria-labelledby": "title", dir: "auto" },
-    el(
-      "div",
-      { class: "words" },
-      el("h2", { id: "title" }, texts.title),
-      again && note(again),
-      el("p", {}, texts.intro),
-      signalled && note(texts.signal_said),
-      el("p", { class: "hint" }, texts.withdraw_hint, equal && " ", equal && policy),
-    ),
-    el(
-      "div",
-      { class: "actions" },
-      ...(equal
-        ? [choice(texts.accept, "accept", "accept-all", optional()), choice(texts.reject, "reject", "reject-all", [])]
-        : [policy, choice(texts.close, "close", "close", [], { ariaLabel: texts.close_label })]),
-      button(texts.settings, "settings", openSettings),
-    ),
-  );
+  if (!layer?.shadowRoot) {
+    layer?.remove();
+    layer = host("banner");
+    layer.shadowRoot.append(el(["slot"]), el(["slot", { name: "a" }]));
+    layer.append(...config.l.map((part) => el(part)));
+  }
+  layer.ariaLabel = layer.children[0].textContent;
+  layer.onclick = choose;
+  if (again) layer.children[0].after(again);
   // There is something to decide: the core comes behind what the page needs for its first paint. That it could not be had now is
   // seen when somebody decides.
   setTimeout(() => load().catch(() => {}), 300);
-  root.shadowRoot.append(layer);
-  // First in the order of the keyboard, without taking the focus.
-  place().prepend(root);
+  // First in the order of the keyboard, without taking the focus. Beside the body, not in it: there it is drawn before the body has
+  // begun, and stays when an application draws its body anew.
+  if (!layer.isConnected) documentElement.prepend(layer);
   keepClear(layer.offsetHeight + 32 + "px");
   emit("shown");
 };
 
 const showReopen = () => {
-  if (!layer && !framed) {
-    reopen ||= button(texts.reopen, "open", openSettings, { class: "reopen", dir: "auto" });
+  if (!layer && !mute) {
+    reopen ||= el(["button", { "data-consent-action": "open", class: "reopen" }, config.reopen]);
+    reopen.onclick = openSettings;
     // A node that is put where it is loses the focus all the same.
-    if (!reopen.isConnected) {
-      root.shadowRoot.append(reopen);
-      place().append(root);
-    }
+    if (!reopen.isConnected) root.shadowRoot.append(reopen);
   }
+};
+
+// Pages that draw themselves anew (single-page apps) throw out what they do not know. It comes back, but in its own time: where
+// somebody's blocker takes it out, the two must not keep the page busy.
+let missing;
+const stay = () => {
+  if (!mute && !(layer || root).isConnected)
+    missing ||= setTimeout(() => {
+      missing = 0;
+      if (layer) documentElement.prepend(layer);
+      documentElement.append(root);
+    }, 500);
 };

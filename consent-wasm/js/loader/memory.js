@@ -1,13 +1,8 @@
 // What the cookie says, for those who have chosen before: a part of the core's judgement in a few bytes, so that most page views
 // need nothing but this file. It answers only where no rule is in doubt; for all else it returns nothing and the core is asked.
 
-const listed = (id) => {
-  const [name, service, more] = id.split(":");
-  return config.c.find(
-    (category) =>
-      category[0] === name && more === undefined && (service === undefined || category[4].some((known) => known[0] === service)),
-  );
-};
+// The category that an id names, itself or by one of its services.
+const listed = (id) => config.c.find(([name, , , , services]) => name === id || services.some(([service]) => name + ":" + service === id));
 
 const optional = () => config.c.filter((category) => category[1]).map((category) => category[0]);
 
@@ -20,7 +15,15 @@ const expand = (ids, version) =>
   );
 
 const prefix = config.name + "=";
-const cookies = [...new Set(document.cookie.split("; ").filter((pair) => pair.startsWith(prefix)))];
+const read = () => {
+  // A page in a sandbox may not even look.
+  try {
+    return [...new Set(document.cookie.split("; ").filter((pair) => pair.startsWith(prefix)))];
+  } catch {
+    return [];
+  }
+};
+const cookies = read();
 
 // Decisions that the server has not confirmed yet. Reading may throw where storage is forbidden.
 let pending;

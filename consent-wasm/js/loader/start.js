@@ -1,14 +1,17 @@
 // From here on it runs.
 
-// What the core may use of the page; the loader's parts that it would otherwise have to carry again.
-const page = { config, address, signals, el, host, button, note, hold, say, emit, act, once, showLayer, hideLayer, showReopen, reopen: () => reopen };
+// What the core may use of the page; js/core/judge.js takes it apart in the same order.
+const page = [config, address, signals, framed, el, host, hold, say, emit, act, once, showLayer, hideLayer, showReopen, () => reopen];
 
 new MutationObserver((changes) => {
-  if (changes.some((change) => change.addedNodes.length)) scan();
+  if (changes.some((change) => change.addedNodes.length)) {
+    stay();
+    scan();
+  }
 }).observe(document, { childList: true, subtree: true });
 document.addEventListener("DOMContentLoaded", scan);
 
-const doubtful = !framed && (cookies.length || pending);
+const doubtful = (!framed || config.frames) && (cookies.length || pending);
 const known = doubtful && remembered();
 
 if (known) hold("valid", known.ids, expand(known.ids, known.version));
@@ -16,8 +19,10 @@ if (known) hold("valid", known.ids, expand(known.ids, known.version));
 else hold("none", [], expand([]));
 
 if (known || !doubtful) {
-  if (known) showReopen();
-  else if (!framed) showLayer();
+  if (known) {
+    hideLayer();
+    showReopen();
+  } else showLayer();
   announce();
 } else
   load()

@@ -13,9 +13,8 @@ const ALL: usize = 20_000;
 
 /// Prints the table and compares it with the budgets. `sample` is the configuration of a realistic site.
 pub(crate) fn check(dist: &Dist, sample: &str) -> Result<()> {
-    let sample: serde_json::Value = serde_json::from_str(sample)?;
     let [loader, core, wasm] = &dist.shipped;
-    let completed = String::from_utf8_lossy(&loader.raw).replace(PLACEHOLDER, &sample.to_string());
+    let completed = String::from_utf8_lossy(&loader.raw).replace(PLACEHOLDER, sample.trim_end());
     let completed = completed.as_bytes();
     let completed = [completed.len(), gzip(completed)?.len(), brotli(completed)?.len()];
 

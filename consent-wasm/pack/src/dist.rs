@@ -50,13 +50,23 @@ pub(crate) struct Dist {
     pub(crate) build: String,
     /// `consent.js`, the core module, the wasm: what a browser loads.
     pub(crate) shipped: [File; 3],
+    /// The style sheets, for pages that carry the banner in their HTML and for pages without scripts.
+    sheets: Vec<File>,
     types: String,
 }
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 impl Dist {
-    pub(crate) fn new(directory: &Path, loader: String, core: &str, wasm: Vec<u8>, types: String) -> Result<Self> {
+    /// `sheets` are style sheets by the endings of their names.
+    pub(crate) fn new(
+        directory: &Path,
+        loader: String,
+        core: &str,
+        wasm: Vec<u8>,
+        sheets: &[(&str, String)],
+        types: String,
+    ) -> Result<Self> {
         ensure!(core.matches(NO_BUILD).count() == 1, "the core module must name the build in one place");
         let build = build(&[loader.as_bytes(), core.as_bytes(), &wasm]);
         let core = core.replace(NO_BUILD, &build);
@@ -67,7 +77,12 @@ impl Dist {
             File::new(format!("core-{pair}.js"), SCRIPT, core.into_bytes(), true)?,
             File::new(format!("core-{pair}.wasm"), "application/wasm", wasm, true)?,
         ];
-        Ok(Self { directory: directory.to_owned(), build, shipped, types })
+        let sheets = sheets.iter().map(|(ending, css)| {
+            let digest = HEXLOWER.encode(&Sha256::digest(css)[..4]);
+            File::new(format!("{digest}-{ending}"), "text/css; charset=utf-8", css.clone().into_bytes(), true)
+        });
+        let sheets = sheets.collect::<Result<_>>()?;
+        Ok(Self { directory: directory.to_owned(), build, shipped, sheets, types })
     }
 
     /// Replaces the directory.
@@ -78,7 +93,7 @@ impl Dist {
         fs::create_dir_all(&fresh).with_context(|| format!("create {}", fresh.display()))?;
         let put =
             |name: &str, bytes: &[u8]| fs::write(fresh.join(name), bytes).with_context(|| format!("write {name}"));
-        for file in &self.shipped {
+        for file in self.shipped.iter().chain(&self.sheets) {
             put(&file.name, &file.raw)?;
             if file.final_bytes {
                 put(&format!("{}.br", file.name), &file.brotli)?;
@@ -97,6 +112,7 @@ impl Dist {
         let files: Vec<_> = self
             .shipped
             .iter()
+            .chain(&self.sheets)
             .map(|f| {
                 json!({
                     "name": f.name, "type": f.media_type, "raw": f.raw.len(), "gzip": f.gzip.len(), "brotli": f.brotli.len(),

@@ -51,9 +51,11 @@ fn main() -> Result<()> {
     let core = script::minify(&format!("{}\n{core}", script::without_exports(&built.glue)), script::Kind::Module)
         .context("minify the core module")?;
 
-    let dist = dist::Dist::new(&home.join("dist"), loader, &core, built.wasm, read(&home, "consent.d.ts")?)?;
+    let page_css = style::squeeze(&read(&home, "css/page.css")?);
+    let sheets = [("banner.css", banner_css), ("settings.css", settings_css), ("page.css", page_css)];
+    let dist = dist::Dist::new(&home.join("dist"), loader, &core, built.wasm, &sheets, read(&home, "consent.d.ts")?)?;
     dist.write()?;
-    let sample = read(&home, "pack/sample-config.json")?;
+    let sample = read(&home, "pack/sample-config.js")?;
     budget::check(&dist, &sample)
 }
 

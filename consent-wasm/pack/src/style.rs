@@ -22,7 +22,7 @@ pub(crate) fn squeeze(css: &str) -> String {
         }
         out.push_str(word);
     }
-    out.replace(";}", "}")
+    out.replace(";}", "}").replace(" !important", "!important")
 }
 
 #[cfg(test)]

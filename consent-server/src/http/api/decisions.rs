@@ -16,6 +16,7 @@ use cookie::{Cookie, SameSite};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use utoipa::ToSchema;
 
+use super::form;
 use crate::app::App;
 use crate::http::object::ConsentObject;
 use crate::http::problem::Problem;
@@ -116,6 +117,7 @@ pub(in crate::http) struct Decided<'a> {
     responses(
         (status = 201, description = "Recorded", body = Decided),
         (status = 200, description = "Recorded before; `consent` is what holds now", body = Decided),
+        (status = 303, description = "Recorded; the request was a form, and leads back to its page"),
         (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "A bad key", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "A foreign origin, or a key for something else", body = Problem, content_type = "application/problem+json"),
@@ -143,6 +145,17 @@ pub(in crate::http) async fn record(
         let origin = caller::origin(&site, &headers)?;
         (site, None, Some(origin))
     };
+    if origin.is_some() && form::is_form(&headers) {
+        let (decision, back) = form::read(&app, &site, &headers, body).await?;
+        let (id, layer, method) = (decision.decision.id, decision.decision.layer, decision.decision.method);
+        let language = decision.language.clone();
+        let recorded = app.store.decide(&site, decision).await?;
+        let cookie = answer(&app, &site, id, layer, origin, &recorded).headers_mut().remove(header::SET_COOKIE);
+        let mut response = form::answer(&site, method, &language, back);
+        response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        return Ok(response);
+    }
     let request: DecisionBody = body::json(&headers, body).await?;
     if request.granted.len() > MAX_GRANTED {
         return Err(Problem::refused(format!("at most {MAX_GRANTED} ids at once")).at("/granted"));
@@ -238,8 +251,8 @@ fn cookie(
     };
     let mut cookie = Cookie::build((site.settings.cookie_name.as_str(), value))
         .path("/")
-        .same_site(SameSite::Lax)
-        .secure(!is_loopback(origin))
+        .same_site(if site.settings.frames { SameSite::None } else { SameSite::Lax })
+        .secure(site.settings.frames || !is_loopback(origin))
         .build();
     if let Some(domain) = &site.settings.cookie_domain {
         cookie.set_domain(domain.as_str());

@@ -3,6 +3,10 @@
 pub(super) mod check;
 pub(super) mod decisions;
 pub(super) mod export;
+mod form;
+pub(super) mod judge;
+pub(super) mod layers;
 pub(super) mod log;
 pub(super) mod notice;
 pub(super) mod records;
+pub(super) mod signals;

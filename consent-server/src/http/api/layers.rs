@@ -1,0 +1,443 @@
+//! What people see, for the widget and for pages without it: settings, declaration, and the first layer as HTML.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use consent_core::consent::Status;
+use consent_core::id::Language;
+use consent_core::notice::PublicNotice;
+use consent_core::render::{self, Node, Standing};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::IntoParams;
+
+use super::notice::{Asked, in_force, language};
+use crate::app::App;
+use crate::http::encoded::Key;
+use crate::http::problem::Problem;
+use crate::http::visitor::{Visitor, page_of, referrer};
+use crate::http::{caller, script};
+use crate::store::{Published, Site, Store};
+use crate::widget;
+
+/// Public, and short enough for a new notice to reach people soon.
+const SOON: &str = "public, max-age=60";
+const JSON: &str = "application/json";
+
+/// The texts that the settings need while they are open.
+fn words(shown: &PublicNotice<'_>) -> serde_json::Value {
+    let t = shown.texts;
+    json!({
+        "error": t.error, "saved": t.saved, "forgotten": t.forgotten, "close": t.close, "outdated": t.outdated,
+        "details": t.details, "hide_details": t.hide_details, "on": t.on, "off": t.off, "always_on": t.always_on,
+        "consent_id": t.consent_id, "no_consent_id": t.no_consent_id, "chosen_on": t.chosen_on,
+    })
+}
+
+pub(super) fn key(site: &Site, published: &Published, what: String) -> Key {
+    let settings = serde_json::to_string(&site.settings).unwrap_or_default();
+    Key { site: site.number, version: published.outline.version, settings, what }
+}
+
+/// What the settings ask.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct SettingsAsked {
+    /// A language tag; without it the browser's languages decide.
+    lang: Option<String>,
+    /// The notice version that the person chose under: what has changed since then is told.
+    since: Option<String>,
+}
+
+/// The settings dialog, drawn, with what the widget needs to bring it to life.
+///
+/// For the widget; its shape may change with it. `GET …/notice` is the description of the notice for others.
+#[utoipa::path(
+    get,
+    path = "/v1/sites/{site}/settings",
+    tag = "public",
+    params(("site" = String, Path, description = "The site"), SettingsAsked),
+    responses(
+        (status = 200, description = "Trees of elements as JSON", body = Object),
+        (status = 304, description = "Not changed"),
+        (status = 404, description = "No such site", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::http) async fn settings(
+    State(app): State<Arc<App>>,
+    Path(site): Path<String>,
+    Query(asked): Query<SettingsAsked>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let site = caller::site(&app, &site)?;
+    let published = in_force(&site)?;
+    let language = language(&published.notice, asked.lang.as_deref(), &headers);
+    // A version that there was; anything else has nothing to tell.
+    let since = asked.since.as_deref().and_then(|since| since.parse().ok());
+    let chosen = since.filter(|since| *since < published.outline.version).and_then(|since| site.version(since));
+    let what = format!("settings {language} {}", chosen.map_or(0, |chosen| chosen.outline.version));
+    let make = || {
+        let shown = published.notice.for_language(&language);
+        let changes = chosen.and_then(|chosen| render::changes(&chosen.notice, &published.notice, &shown));
+        let stored: Vec<_> = shown
+            .categories
+            .iter()
+            .filter(|category| !category.necessary)
+            .flat_map(|category| category.services.iter().map(move |service| (category.id, service)))
+            .flat_map(|(id, service)| service.cookies.iter().map(move |c| json!([id, c.storage, c.name])))
+            .collect();
+        json!({
+            "v": published.outline.version,
+            "days": published.outline.renew_after_days,
+            "c": script::categories(published, &shown),
+            "t": words(&shown),
+            "dialog": render::settings(&shown).json(),
+            "stored": stored,
+            "changes": changes.as_ref().map(Node::json),
+        })
+        .to_string()
+    };
+    let mut response = app.scripts.answer(&headers, key(&site, published, what), JSON, SOON, make);
+    vary(&mut response, asked.lang.is_none());
+    Ok(response)
+}
+
+pub(super) fn vary(response: &mut Response, negotiated: bool) {
+    if negotiated {
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Language"));
+    }
+}
+
+/// What the notice in force declares, as a tree of elements, for `<div data-consent-declaration>`.
+#[utoipa::path(
+    get,
+    path = "/v1/sites/{site}/declaration",
+    tag = "public",
+    params(("site" = String, Path, description = "The site"), Asked),
+    responses(
+        (status = 200, description = "A tree of elements as JSON", body = Vec<Object>),
+        (status = 304, description = "Not changed"),
+        (status = 404, description = "No such site", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::http) async fn declaration(
+    State(app): State<Arc<App>>,
+    Path(site): Path<String>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let site = caller::site(&app, &site)?;
+    let published = in_force(&site)?;
+    let language = language(&published.notice, asked.lang.as_deref(), &headers);
+    let make = || render::declaration(&published.notice.for_language(&language)).json().to_string();
+    let key = key(&site, published, format!("declaration {language}"));
+    let mut response = app.scripts.answer(&headers, key, JSON, SOON, make);
+    vary(&mut response, asked.lang.is_none());
+    Ok(response)
+}
+
+/// What a page with HTML of ours asks.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct Page {
+    /// A language tag; without it the browser's languages decide.
+    lang: Option<String>,
+    /// With any value: the part itself, to be put into a page, not a page of its own.
+    fragment: Option<String>,
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+
+/// A page of ours: its own style, nothing else, no scripts; forms go to this service.
+fn page(shown: &PublicNotice<'_>, title: &str, body: &str) -> String {
+    let mut html = String::from("<!doctype html>\n<html");
+    let language = shown.language;
+    write!(html, " lang=\"{language}\" dir=\"{}\">", script::direction(language)).expect("writing to a string");
+    let link = |ending: &str| widget::by_ending(ending).map(|asset| format!("/assets/{}", asset.name));
+    let head = Node::Element(
+        "head",
+        Vec::new(),
+        vec![
+            Node::Element("meta", vec![("charset", "utf-8".into())], Vec::new()),
+            Node::Element(
+                "meta",
+                vec![("name", "viewport".into()), ("content", "width=device-width, initial-scale=1".into())],
+                Vec::new(),
+            ),
+            Node::Element("title", Vec::new(), vec![Node::Text(title.to_owned())]),
+            Node::Element(
+                "link",
+                vec![("rel", "stylesheet".into()), ("href", link("page.css").unwrap_or_default())],
+                Vec::new(),
+            ),
+        ],
+    );
+    html.push_str(&head.html());
+    html.push_str("<body>");
+    html.push_str(body);
+    html.push_str("</body></html>\n");
+    html
+}
+
+/// The style of a shadow root of ours in HTML: as a link where a page's policy allows no style in the page itself.
+fn style(sheets: &[&str], theme: &str, linked: bool, nonce: Option<&str>) -> String {
+    let assets = || sheets.iter().filter_map(|sheet| widget::by_ending(sheet));
+    let mut html = String::new();
+    if linked {
+        for asset in assets() {
+            write!(html, "<link rel=\"stylesheet\" href=\"/assets/{}\">", asset.name).expect("writing to a string");
+        }
+        return html;
+    }
+    html.push_str("<style");
+    if let Some(nonce) = nonce {
+        write!(html, " nonce=\"{nonce}\"").expect("writing to a string");
+    }
+    html.push('>');
+    for asset in assets() {
+        html.push_str(std::str::from_utf8(asset.raw).unwrap_or_default());
+    }
+    html.push_str(theme);
+    html.push_str("</style>");
+    html
+}
+
+/// What a page that includes the first layer asks.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct BannerAsked {
+    /// A language tag; without it the browser's languages decide.
+    lang: Option<String>,
+    /// `link`: the style comes from a file, for pages whose policy allows no style in the page.
+    style: Option<String>,
+    /// The nonce of the page's policy, for the style in the page.
+    nonce: Option<String>,
+}
+
+/// The first layer as HTML, for a page that carries it from the start; nothing for a visitor who has chosen.
+///
+/// For includes on the server. Pass on the visitor's `Cookie`, `Sec-GPC` and `DNT`, and do not keep the answer for others. Its buttons
+/// are a form until `consent.js` takes over, so it works without scripts.
+#[utoipa::path(
+    get,
+    path = "/v1/sites/{site}/banner.html",
+    tag = "public",
+    params(("site" = String, Path, description = "The site"), BannerAsked),
+    responses(
+        (status = 200, description = "HTML to be put at the beginning of the body; empty where nothing is to be asked", body = String, content_type = "text/html"),
+        (status = 400, description = "Not a nonce", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such site", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::http) async fn banner(
+    State(app): State<Arc<App>>,
+    Path(site): Path<String>,
+    Query(asked): Query<BannerAsked>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let site = caller::site(&app, &site)?;
+    let published = in_force(&site)?;
+    let language = language(&published.notice, asked.lang.as_deref(), &headers);
+    let visitor = Visitor::of(&site, &headers);
+    let nonce = asked.nonce.as_deref();
+    if nonce.is_some_and(|nonce| nonce.bytes().any(|b| !b.is_ascii_alphanumeric() && !b"+/=-_".contains(&b))) {
+        return Err(Problem::malformed("a nonce is letters, digits and + / - _ =").at("nonce"));
+    }
+    let (status, _) = visitor.stands(published, app.clock.now());
+    let html = if status == Status::Valid {
+        String::new()
+    } else {
+        let sheet =
+            style(&["banner.css"], &published.notice.theme().css(), asked.style.as_deref() == Some("link"), nonce);
+        first_layer(&app, &site, &published.notice.for_language(&language), &visitor, &sheet)?
+    };
+    Ok(private(html, None))
+}
+
+/// An answer for one visitor.
+fn private(html: String, policy: Option<String>) -> Response {
+    let mut response = html.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(HTML));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(header::VARY, HeaderValue::from_static("Cookie, Sec-GPC, DNT, Accept-Language"));
+    if let Some(policy) = policy.and_then(|policy| HeaderValue::from_str(&policy).ok()) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        // The form's page is found again by where it was sent from.
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    }
+    response
+}
+
+const FORM: &str = "consent-form";
+
+/// The hidden fields that a form sends along with a choice.
+fn fields(
+    app: &App,
+    site: &Site,
+    shown: &PublicNotice<'_>,
+    visitor: &Visitor,
+    layer: &'static str,
+) -> Result<Vec<(&'static str, String)>, Problem> {
+    let mut fields = vec![
+        ("notice", shown.version.to_string()),
+        ("language", shown.language.to_string()),
+        ("layer", layer.to_owned()),
+    ];
+    // The last decision that this browser can know of: what it shows is what holds now.
+    if let Some(subject) = visitor.cookie.as_ref().and_then(|cookie| cookie.subject)
+        && let Some(consent) = app.store.consent(site, &subject)?
+        && let Some(last) = consent.last
+    {
+        fields.push(("prev", last.id.to_string()));
+    }
+    Ok(fields)
+}
+
+fn first_layer(
+    app: &App,
+    site: &Site,
+    shown: &PublicNotice<'_>,
+    visitor: &Visitor,
+    style: &str,
+) -> Result<String, Problem> {
+    let path = |name: &str| format!("/v1/sites/{}/{name}", site.id);
+    let mut html = String::new();
+    let title = Node::Text(shown.texts.title.clone()).html();
+    write!(
+        html,
+        "<section data-consent=\"banner\" lang=\"{}\" dir=\"{}\" aria-label=\"{title}\"><template shadowrootmode=\"open\">{style}{}</template>",
+        shown.language,
+        script::direction(shown.language),
+        render::SHADOW,
+    )
+    .expect("writing to a string");
+    for part in render::first_layer(shown, Some((FORM, &path("settings.html")))) {
+        // Said where the browser sends a signal.
+        let part = match part {
+            Node::Element(tag, mut attributes, children) if visitor.signalled() => {
+                attributes.retain(|(name, _)| *name != "hidden");
+                Node::Element(tag, attributes, children)
+            }
+            other => other,
+        };
+        html.push_str(&part.html());
+    }
+    let hidden = fields(app, site, shown, visitor, "first")?.into_iter().map(|(name, value)| {
+        let attributes = vec![("type", "hidden".to_owned()), ("name", name.to_owned()), ("value", value)];
+        Node::Element("input", attributes, Vec::new())
+    });
+    let attributes = vec![
+        ("id", FORM.to_owned()),
+        ("method", "post".to_owned()),
+        ("action", path("decisions")),
+        ("hidden", String::new()),
+    ];
+    html.push_str(&Node::Element("form", attributes, hidden.collect()).html());
+    html.push_str("</section>");
+    Ok(html)
+}
+
+/// The settings as a page, for browsers without scripts.
+#[utoipa::path(
+    get,
+    path = "/v1/sites/{site}/settings.html",
+    tag = "public",
+    params(("site" = String, Path, description = "The site"), Page),
+    responses(
+        (status = 200, description = "A page with a form", body = String, content_type = "text/html"),
+        (status = 404, description = "No such site", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::http) async fn settings_page(
+    State(app): State<Arc<App>>,
+    Path(site): Path<String>,
+    Query(asked): Query<Page>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let site = caller::site(&app, &site)?;
+    let published = in_force(&site)?;
+    let language = language(&published.notice, asked.lang.as_deref(), &headers);
+    let shown = published.notice.for_language(&language);
+    let visitor = Visitor::of(&site, &headers);
+    let (status, granted) = visitor.stands(published, app.clock.now());
+    let cookie = visitor.cookie.as_ref();
+    let standing = Standing {
+        granted,
+        subject: cookie.and_then(|cookie| cookie.subject).map(|subject| subject.to_string()),
+        chosen_on: cookie.map(|cookie| day(cookie.decided_at.to_string())),
+        signalled: visitor.signalled(),
+        outdated: status == Status::Outdated,
+    };
+    let back = referrer(&site, &headers).filter(|page| !page.contains("/settings.html"));
+    let back = back.unwrap_or_else(|| site.settings.origins.first().map_or_else(|| "/".into(), |o| format!("{o}/")));
+    let mut hidden = fields(&app, &site, &shown, &visitor, "settings")?;
+    hidden.push(("back", back.clone()));
+    let hidden: Vec<_> = hidden.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let action = format!("/v1/sites/{}/decisions", site.id);
+    let main = render::settings_page(&shown, &standing, &action, &hidden, &back).html();
+    // In a shadow root, because the style is the dialog's.
+    let body = format!(
+        "<section data-consent=\"settings\"><template shadowrootmode=\"open\">{}{main}</template></section>",
+        style(&["banner.css", "settings.css"], "", true, None),
+    );
+    // The answer to the form leads back to the page, which a policy counts as part of sending it.
+    let to: Vec<_> = site.settings.origins.iter().map(String::as_str).collect();
+    let policy =
+        format!("default-src 'none'; style-src 'self'; form-action 'self' {}; frame-ancestors 'none'", to.join(" "));
+    Ok(private(page(&shown, &shown.texts.settings_title, &body), Some(policy)))
+}
+
+/// The day of an RFC 3339 time, and the minute, in UTC.
+fn day(time: String) -> String {
+    time.get(..16).map_or(time.clone(), |minute| format!("{} UTC", minute.replace('T', " ")))
+}
+
+/// What the notice in force declares, as a page, or as a part of one.
+#[utoipa::path(
+    get,
+    path = "/v1/sites/{site}/declaration.html",
+    tag = "public",
+    params(("site" = String, Path, description = "The site"), Page),
+    responses(
+        (status = 200, description = "HTML", body = String, content_type = "text/html"),
+        (status = 304, description = "Not changed"),
+        (status = 404, description = "No such site", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::http) async fn declaration_page(
+    State(app): State<Arc<App>>,
+    Path(site): Path<String>,
+    Query(asked): Query<Page>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let site = caller::site(&app, &site)?;
+    let published = in_force(&site)?;
+    let language: Language = language(&published.notice, asked.lang.as_deref(), &headers);
+    let whole = asked.fragment.is_none();
+    let make = || {
+        let shown = published.notice.for_language(&language);
+        let section = render::declaration(&shown).html();
+        if whole {
+            let title = &shown.texts.services;
+            let heading = Node::Element("h1", Vec::new(), vec![Node::Text(title.clone())]).html();
+            page(&shown, title, &format!("<main>{heading}{section}</main>"))
+        } else {
+            section
+        }
+    };
+    let key = key(&site, published, format!("declaration.html {language} {whole}"));
+    let mut response = app.scripts.answer(&headers, key, HTML, SOON, make);
+    vary(&mut response, asked.lang.is_none());
+    let policy = HeaderValue::from_static("default-src 'none'; style-src 'self'; frame-ancestors *");
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    Ok(response)
+}
+
+/// Where a browser goes after a form: `back` if it names a page of the site, else where the request says it comes from.
+pub(super) fn after(site: &Site, headers: &HeaderMap, back: Option<&str>) -> Option<String> {
+    back.and_then(|back| page_of(site, back)).or_else(|| referrer(site, headers))
+}
