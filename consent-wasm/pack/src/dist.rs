@@ -50,15 +50,26 @@ pub(crate) struct Dist {
     pub(crate) build: String,
     /// `consent.js`, the core module, the wasm: what a browser loads.
     pub(crate) shipped: [File; 3],
+    /// What the server puts into `consent.js` for the sites that name it, by name.
+    pub(crate) adapters: Vec<File>,
     types: String,
 }
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 impl Dist {
-    pub(crate) fn new(directory: &Path, loader: String, core: &str, wasm: Vec<u8>, types: String) -> Result<Self> {
+    pub(crate) fn new(
+        directory: &Path,
+        loader: String,
+        core: &str,
+        wasm: Vec<u8>,
+        adapters: Vec<(String, String)>,
+        types: String,
+    ) -> Result<Self> {
         ensure!(core.matches(NO_BUILD).count() == 1, "the core module must name the build in one place");
-        let build = build(&[loader.as_bytes(), core.as_bytes(), &wasm]);
+        let mut bytes = vec![loader.as_bytes(), core.as_bytes(), &wasm];
+        bytes.extend(adapters.iter().map(|(_, code)| code.as_bytes()));
+        let build = build(&bytes);
         let core = core.replace(NO_BUILD, &build);
         // One digest for both: they are of use only together, and consent.js names each in a few bytes less.
         let pair = HEXLOWER.encode(&Sha256::new().chain_update(&core).chain_update(&wasm).finalize()[..4]);
@@ -67,7 +78,9 @@ impl Dist {
             File::new(format!("core-{pair}.js"), SCRIPT, core.into_bytes(), true)?,
             File::new(format!("core-{pair}.wasm"), "application/wasm", wasm, true)?,
         ];
-        Ok(Self { directory: directory.to_owned(), build, shipped, types })
+        let adapters = adapters.into_iter().map(|(name, code)| File::new(name, SCRIPT, code.into_bytes(), false));
+        let adapters = adapters.collect::<Result<_>>()?;
+        Ok(Self { directory: directory.to_owned(), build, shipped, adapters, types })
     }
 
     /// Replaces the directory.
@@ -75,10 +88,10 @@ impl Dist {
         // Built beside it and moved into place: a server that is compiled meanwhile sees one build or the other.
         let fresh = self.directory.with_extension("new");
         let _ = fs::remove_dir_all(&fresh);
-        fs::create_dir_all(&fresh).with_context(|| format!("create {}", fresh.display()))?;
+        fs::create_dir_all(fresh.join("adapters")).with_context(|| format!("create {}", fresh.display()))?;
         let put =
             |name: &str, bytes: &[u8]| fs::write(fresh.join(name), bytes).with_context(|| format!("write {name}"));
-        for file in &self.shipped {
+        for file in self.shipped.iter().chain(&self.adapters) {
             put(&file.name, &file.raw)?;
             if file.final_bytes {
                 put(&format!("{}.br", file.name), &file.brotli)?;
@@ -94,16 +107,15 @@ impl Dist {
     }
 
     fn manifest(&self) -> serde_json::Value {
-        let files: Vec<_> = self
-            .shipped
-            .iter()
-            .map(|f| {
+        let list = |files: &[File]| -> Vec<_> {
+            let one = |f: &File| {
                 json!({
                     "name": f.name, "type": f.media_type, "raw": f.raw.len(), "gzip": f.gzip.len(), "brotli": f.brotli.len(),
                     "sha256": f.sha256,
                 })
-            })
-            .collect();
-        json!({ "build": self.build, "files": files })
+            };
+            files.iter().map(one).collect()
+        };
+        json!({ "build": self.build, "files": list(&self.shipped), "adapters": list(&self.adapters) })
     }
 }
