@@ -4,11 +4,15 @@ let state;
 
 const emit = (name) => document.dispatchEvent(new CustomEvent("consent:" + name, { detail: state }));
 
-// What holds from now on. `granted` are the optional ids, `all` every id that may be used.
-const hold = (status, granted, all) => {
-  const changed = state && state.status + state.granted + allowed !== status + granted + all;
-  state = { status, granted };
+const granted = (id) => allowed.includes(id);
+
+// What holds from now on. `ids` are the optional ids that are granted, `all` every id that may be used.
+const hold = (status, ids, all) => {
+  const changed = state && state.status + state.granted + allowed !== status + ids + all;
+  state = { status, granted: ids };
   allowed = all;
+  // Before the gate, so that what it starts finds its platform told. A first visit adds nothing to what was said at the start.
+  if (changed ?? known) adapters?.map((update) => update(granted));
   scan();
   if (changed) emit("change");
 };
@@ -28,7 +32,7 @@ const call = async (method, ids = []) => {
 window.consent = {
   ready,
   status: () => state.status,
-  granted: (id) => allowed.includes(id),
+  granted,
   open: () => settings(document.activeElement),
   acceptAll: () => call("accept-all", optional()),
   rejectAll: () => call("reject-all"),

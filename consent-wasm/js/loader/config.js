@@ -11,6 +11,9 @@ const texts = config.t;
 const script = document.currentScript.src;
 const address = (path) => new URL(path, script);
 
+// Platforms that are told what holds. The first thing they hear is that nothing does.
+const adapters = config.a?.map(([start, map, options]) => start(map, options));
+
 // In a frame of another site nothing can be granted: a page could lay it, transparent, under somebody's clicks.
 let framed = false;
 try {
