@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use consent_core::adapter::{Adapter, Options};
 use consent_core::id::Language;
 use consent_core::notice::Preset;
-use consent_core::outline::CategoryOutline;
+use consent_core::outline::{CategoryOutline, Outline};
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -196,12 +197,59 @@ fn compose(site: &Site, published: &Published, language: &Language) -> String {
     if published.notice.id_for_refusals() {
         config["idr"] = json!(true);
     }
-    // "</" would end an inline script, and U+2028 and U+2029 a line, where a site pastes the script into its page.
-    let config = config.to_string().replace("</", "<\\/").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
+    let mut config = inert(&config);
+    let adapters: Vec<_> = published.notice.adapters().iter().filter_map(|a| adapter(a, &published.outline)).collect();
+    if !adapters.is_empty() {
+        // In a script this is an object literal, so functions may stand in it.
+        config.truncate(config.len() - 1);
+        config = format!("{config},\"a\":[{}]}}", adapters.join(","));
+    }
     widget::LOADER.replace(widget::CONFIG, &config)
+}
+
+/// As JSON that cannot end the script it is in.
+fn inert(value: &serde_json::Value) -> String {
+    // "</" would end an inline script, and U+2028 and U+2029 a line, where a site pastes the script into its page.
+    value.to_string().replace("</", "<\\/").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+}
+
+/// `[FUNCTION, MAP, OPTIONS]`: how a platform is told, where its words' answers come from, and what else it is told.
+fn adapter(adapter: &Adapter, outline: &Outline) -> Option<String> {
+    let (_, function) = widget::ADAPTERS.iter().find(|(name, _)| *name == adapter.id.as_str())?;
+    let map: serde_json::Map<_, _> =
+        adapter.answers(outline).into_iter().map(|(word, answer)| (word.to_owned(), json!(answer))).collect();
+    // How a site loads its tags is no business of the browser's.
+    let options = json!(Options { advanced: false, ..adapter.options.clone() });
+    Some(format!("[{function},{},{}]", inert(&map.into()), inert(&options)))
 }
 
 fn category(category: &CategoryOutline) -> serde_json::Value {
     let services: Vec<_> = category.services.iter().map(|service| json!([service.id, service.since])).collect();
     json!([category.id, u8::from(!category.necessary), u8::from(category.signals), category.since, services])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_carries_no_script_of_the_notice() {
+        let json = r#"{
+            "id": "google-consent-mode",
+            "map": {"ad_storage": "marketing", "security_storage": "functional", "</script>": "marketing"},
+            "options": {"regions": ["</script>\u2028"], "advanced": true}
+        }"#;
+        let outline = Outline::builder(1).necessary("functional").optional("marketing").build().unwrap();
+        // The lint lets no such notice be published; this is how it would be served all the same.
+        let served = adapter(&serde_json::from_str(json).unwrap(), &outline).unwrap();
+        let data = served.strip_prefix('[').unwrap().strip_prefix(widget::ADAPTERS[0].1).unwrap();
+        assert_eq!(
+            data,
+            concat!(
+                r#",{"ad_personalization":false,"ad_storage":"marketing","ad_user_data":false,"analytics_storage":false,"#,
+                r#""functionality_storage":false,"personalization_storage":false,"security_storage":true},"#,
+                r#"{"regions":["<\/script>\u2028"]}]"#
+            )
+        );
+    }
 }
