@@ -333,6 +333,30 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_of_the_manual_are_adapters() {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Example {
+            #[serde(default)]
+            adapter: Vec<Adapter>,
+            options: Option<Options>,
+        }
+        let manual = include_str!("../../docs/adapters.md");
+        let blocks = manual.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+        let examples: Vec<Example> = blocks.map(|block| toml::from_str(block).unwrap()).collect();
+        assert!(examples.iter().all(|example| example.options.is_some() || !example.adapter.is_empty()));
+        let mut shown: Vec<_> = examples.iter().flat_map(|example| &example.adapter).collect();
+        shown.sort_by_key(|adapter| adapter.id);
+        assert_eq!(shown.iter().map(|adapter| adapter.id).collect::<Vec<_>>(), Platform::ALL);
+        for Adapter { id, map, .. } in shown {
+            let words: Vec<_> = id.words().iter().map(|word| format!("`{}`", word.name)).collect();
+            assert!(manual.contains(&format!("| `{id}` | {} |", words.join(", "))), "the table's row of {id}");
+            assert_eq!(map.len(), words.len(), "{id}");
+            assert!(map.keys().all(|name| id.word(name).is_some()), "{id}");
+        }
+    }
+
+    #[test]
     fn regions_follow_iso_3166() {
         for good in ["IE", "GB", "US-CA", "FR-75C", "ES-B"] {
             assert!(Options::is_region(good), "{good}");
