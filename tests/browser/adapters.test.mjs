@@ -691,6 +691,20 @@ describe("Shopify", () => {
     assert.deepEqual(await calls(visitor), [said(true, true)]);
   });
 
+  test("does not hear a refusal before a stored choice either while that has not been sent", async (t) => {
+    const visitor = await arrive(t, { before: ready() });
+    await visitor.context.route("**/decisions", (route) => route.fulfill({ status: 503, body: "{}" }));
+    await accept(visitor);
+    // The core has to judge, and comes after the page.
+    await visitor.context.route("**/assets/**", async (route) => {
+      await sleep(300);
+      await route.continue();
+    });
+    await visitor.reload();
+    await sleep(100);
+    assert.deepEqual(await calls(visitor), [said(true, true)]);
+  });
+
   test("is loaded by the shop's own loader, once", async (t) => {
     const before = `${shop()} window.asked = [];
       window.Shopify = { loadFeatures: (features, done) => { asked.push(...features); setTimeout(() => { Shopify.customerPrivacy = privacy; done(); }, 50); } };`;
