@@ -42,6 +42,13 @@ fn main() {
         dist.join("consent.js").display().to_string()
     )
     .expect("writing to a string");
+    out.push_str("pub(crate) const ADAPTERS: &[(&str, &str)] = &[\n");
+    for file in manifest["adapters"].as_array().expect("a list of adapters") {
+        let path = dist.join(field(file, "name"));
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("named by the pack tool");
+        writeln!(out, "({name:?}, include_str!({:?})),", path.display().to_string()).expect("writing to a string");
+    }
+    out.push_str("];\n");
     let target = Path::new(&env::var("OUT_DIR").expect("cargo sets it")).join("widget.rs");
     fs::write(target, out).expect("the build folder can be written");
 }

@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::adapter::{Adapter, Elsewhere, Options, Platform};
 use crate::id::{Language, Name};
 use crate::notice::{
     Category, CookieEntry, Draft, Exemption, Lifetime, Localized, PLACEHOLDERS, Preset, Service, Storage, Transfer,
@@ -111,6 +112,12 @@ pub const RULES: &[Rule] = &[
         check: placeholders,
     },
     Rule { id: "S-theme", title: "A theme names roles and colours", law: "Format of the notice", check: themed },
+    Rule {
+        id: "S-adapter",
+        title: "Platforms are told what the notice asks, in their words",
+        law: "Rules of the platforms; ePrivacy Directive Art. 5(3); EDPB 2/2023",
+        check: adapters,
+    },
     Rule {
         id: "S-reviewed",
         title: "Texts that nobody has reviewed are offered only on purpose",
@@ -745,6 +752,70 @@ fn one_button(role: &str) -> Option<&'static str> {
     .find(|button| words.contains(button))
 }
 
+fn adapters(draft: &Draft, findings: &mut Findings) {
+    for platform in Platform::ALL {
+        if draft.adapters.iter().filter(|adapter| adapter.id == platform).count() > 1 {
+            findings.error("adapter", format!("{platform} is listed more than once; it is told once"));
+        }
+    }
+    for Adapter { id, map, options } in &draft.adapters {
+        let at = format!("adapter.{id}");
+        if map.is_empty() {
+            findings.warn(format!("{at}.map"), "maps none of its words, so everything stays denied there");
+        }
+        for (name, choice) in map {
+            let path = format!("{at}.map.{name}");
+            let known = |category: &&Category| {
+                let service = |name| category.services.iter().any(|service| service.id.as_str() == name);
+                category.id.as_str() == choice.category() && choice.service().is_none_or(service)
+            };
+            let Some(word) = id.word(name) else {
+                let words: Vec<_> = id.words().iter().map(|word| word.name).collect();
+                findings.error(path, format!("{id} has no such word; it has {}", words.join(", ")));
+                continue;
+            };
+            match draft.categories.iter().find(known) {
+                None => findings.error(path, format!("the notice has no {choice}")),
+                Some(category) if word.advertising && category.necessary => {
+                    findings
+                        .error(path, "stands for advertising, and no exemption covers that: name an optional category");
+                }
+                Some(category) if word.advertising && !category.signals => {
+                    let message = format!("stands for advertising, but the browser's signals do not keep {choice} off");
+                    findings.warn(path, message);
+                }
+                Some(_) => {}
+            }
+        }
+        let option = |name: &str| format!("{at}.options.{name}");
+        for name in options.given().into_iter().filter(|name| !id.options().contains(name)) {
+            findings.error(option(name), format!("is no option of {id}"));
+        }
+        for region in options.regions.iter().filter(|region| !Options::is_region(region)) {
+            let message = format!(
+                "{region:?} is no code of ISO 3166-1 or 3166-2, such as IE or US-CA; for the European Union list its countries"
+            );
+            findings.error(option("regions"), message);
+        }
+        if options.elsewhere == Elsewhere::Unset && options.regions.is_empty() {
+            findings.error(option("elsewhere"), "there are no regions for it to be outside of");
+        } else if options.elsewhere == Elsewhere::Unset {
+            let message =
+                "outside the regions tags take it for granted until somebody chooses, whatever the banner says";
+            findings.warn(option("elsewhere"), message);
+        }
+        if options.url_passthrough {
+            let message =
+                "passes click identifiers in the addresses of links while storage is denied: a way around the refusal";
+            findings.warn(option("url_passthrough"), message);
+        }
+        if options.advanced {
+            let message = "tags load and send pings before anybody has chosen; EDPB Guidelines 2/2023 hold that Art. 5(3) covers that";
+            findings.warn(option("advanced"), message);
+        }
+    }
+}
+
 fn reviewed(draft: &Draft, findings: &mut Findings) {
     for language in &draft.languages {
         if BuiltIn::find(language).is_none_or(|built_in| built_in.reviewed) {
@@ -1150,6 +1221,15 @@ mod tests {
         }
     }
 
+    fn told(d: &mut Draft, id: &str, map: &str, options: &str) {
+        let adapter = format!(r#"{{"id": "{id}", "map": {{{map}}}, "options": {{{options}}}}}"#);
+        d.adapters.push(serde_json::from_str(&adapter).unwrap());
+    }
+
+    fn google(d: &mut Draft, options: &str) {
+        told(d, "google-consent-mode", r#""ad_storage": "marketing", "security_storage": "functional""#, options);
+    }
+
     fn vendor(draft: &mut Draft, country: &str, transfer: Option<Transfer>) {
         let category = &mut draft.categories[1];
         category.services[0].provider = "Vendor Inc".into();
@@ -1289,6 +1369,38 @@ mod tests {
         ("R-UI-no-maze", Warning, "category", |d| many(d, 9, 4)),
         ("R-UI-consistent", Error, "default_language", |d| d.default_language = language("fr")),
         ("R-UI-consistent", Error, "texts.eo.title", |d| d.languages.push(language("eo"))),
+        ("S-adapter", Error, "adapter", |d| {
+            told(d, "shopify", r#""marketing": "marketing""#, "");
+            told(d, "shopify", r#""analytics": "statistics""#, "");
+        }),
+        ("S-adapter", Warning, "adapter.shopify.map", |d| told(d, "shopify", "", "")),
+        ("S-adapter", Error, "adapter.microsoft-clarity.map.ad_storage", |d| {
+            told(d, "microsoft-clarity", r#""ad_storage": "marketing""#, "");
+        }),
+        ("S-adapter", Error, "adapter.meta-pixel.map.pixel", |d| told(d, "meta-pixel", r#""pixel": "ads""#, "")),
+        ("S-adapter", Error, "adapter.meta-pixel.map.pixel", |d| {
+            told(d, "meta-pixel", r#""pixel": "marketing:page-counter""#, "");
+        }),
+        ("S-adapter", Error, "adapter.microsoft-uet.map.ad_storage", |d| {
+            told(d, "microsoft-uet", r#""ad_storage": "functional""#, "");
+        }),
+        ("S-adapter", Warning, "adapter.tiktok-pixel.map.pixel", |d| {
+            told(d, "tiktok-pixel", r#""pixel": "statistics:page-counter""#, "");
+        }),
+        ("S-adapter", Error, "adapter.wordpress.options.advanced", |d| {
+            told(d, "wordpress", r#""marketing": "marketing""#, r#""advanced": true"#);
+        }),
+        ("S-adapter", Error, "adapter.google-consent-mode.options.regions", |d| {
+            google(d, r#""regions": ["IE", "EU"]"#);
+        }),
+        ("S-adapter", Error, "adapter.google-consent-mode.options.elsewhere", |d| google(d, r#""elsewhere": "unset""#)),
+        ("S-adapter", Warning, "adapter.google-consent-mode.options.elsewhere", |d| {
+            google(d, r#""regions": ["IE"], "elsewhere": "unset""#);
+        }),
+        ("S-adapter", Warning, "adapter.google-consent-mode.options.url_passthrough", |d| {
+            google(d, r#""url_passthrough": true"#);
+        }),
+        ("S-adapter", Warning, "adapter.google-consent-mode.options.advanced", |d| google(d, r#""advanced": true"#)),
         ("S-reviewed", Error, "texts.fr", |d| d.languages.push(language("fr"))),
         ("S-reviewed", Warning, "texts.fr", |d| {
             d.languages.push(language("fr"));
@@ -1414,6 +1526,11 @@ mod tests {
                 }
             }),
             ("eight switches", |d| many(d, 8, 4)),
+            ("platforms that are told in their words", |d| {
+                google(d, r#""regions": ["IE", "US-CA"], "wait_for_update": 500, "ads_data_redaction": true"#);
+                told(d, "meta-pixel", r#""pixel": "marketing:newsletter-panel""#, "");
+                told(d, "wordpress", r#""functional": "functional", "statistics": "statistics""#, "");
+            }),
         ];
         for (what, edit) in cases {
             let mut draft = demo("choice");

@@ -880,6 +880,7 @@ fn compare(before: &Body, after: &Body) -> Vec<Change> {
         }
     });
     changes.field(&whole, ChangeKind::Presentation, "theme", &compact(&before.theme), &compact(theme));
+    compare_adapters(&mut changes, &before.adapters, after);
     changes.field(&whole, ChangeKind::Presentation, "adapter", &compact(&before.adapters), &compact(adapters));
     for category in categories {
         if let Some(old) = before.category(&category.id) {
@@ -900,6 +901,23 @@ fn compare(before: &Body, after: &Body) -> Vec<Change> {
     });
     changes.field(&whole, ChangeKind::Presentation, "category", &old, &new);
     changes.found
+}
+
+/// A platform that is told of a category's grants is somebody who receives something by them.
+fn compare_adapters(changes: &mut Changes, before: &[Adapter], after: &Body) {
+    for adapter in &after.adapters {
+        let old = before.iter().find(|old| old.id == adapter.id);
+        for (word, choice) in &adapter.map {
+            let old = old.and_then(|old| old.map.get(word)).map(ToString::to_string).unwrap_or_default();
+            let category = after.categories.iter().find(|category| category.id.as_str() == choice.category());
+            let at = Place {
+                category: category.map(|category| &category.id),
+                path: format!("adapter.{}", adapter.id.as_str()),
+                asked: category.is_some_and(|category| !category.necessary),
+            };
+            changes.field(&at, ChangeKind::Recipients, word, &old, choice);
+        }
+    }
 }
 
 fn compare_category(changes: &mut Changes, before: &PublishedCategory, after: &PublishedCategory) {

@@ -24,6 +24,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_platform_has_its_adapter() {
+        let mut names = consent_core::adapter::Platform::ALL.map(consent_core::adapter::Platform::as_str);
+        names.sort_unstable();
+        assert_eq!(ADAPTERS.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names);
+        for (name, code) in ADAPTERS {
+            assert!(!code.contains("</") && !code.contains(CONFIG), "{name}");
+        }
+    }
+
+    #[test]
     fn the_widget_is_whole() {
         assert_eq!(LOADER.matches(CONFIG).count(), 1, "the loader has one place for its configuration");
         assert!(by_ending(".js").is_some() && by_ending(".wasm").is_some());

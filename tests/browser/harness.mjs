@@ -1,14 +1,16 @@
 // Starts the real server and a real browser. Nothing here is skipped when something is missing: it fails and says what.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, request } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 let chromium;
 try {
@@ -17,11 +19,11 @@ try {
   throw Error("playwright-core is missing: run `npm ci` in tests/browser");
 }
 
-export { sleep };
+export { chromium, sleep };
 const here = path.dirname(fileURLToPath(import.meta.url));
 export const shots = path.join(here, "shots");
 const binary = process.env.CONSENT_BINARY || path.join(here, "../../target/debug/consent");
-const browserPath = process.env.CHROMIUM || "/usr/bin/chromium";
+export const browserPath = process.env.CHROMIUM || "/usr/bin/chromium";
 
 if (!existsSync(binary)) throw Error("target/debug/consent is missing: run `make widget`, then `cargo build -p consent-server`");
 if (!existsSync(browserPath)) throw Error("Chromium is missing: run `apt-get install chromium`, or name yours in CHROMIUM");
@@ -101,6 +103,32 @@ export class Demo {
     return `${this.origin}/v1/sites/demo/${rest}`;
   }
 
+  /** A command on this server's data, beside it. */
+  async command(...args) {
+    return promisify(execFile)(binary, [...args, "--data", this.data], { env: environment });
+  }
+
+  /** Publishes a draft of the test's own, and waits until people are shown it. */
+  async publish(draft, ...flags) {
+    const number = async () => (await (await fetch(this.api("notice"))).json()).version;
+    const before = await number();
+    const folder = mkdtempSync(path.join(tmpdir(), "consent-draft-"));
+    try {
+      const file = path.join(folder, "notice.toml");
+      writeFileSync(file, draft);
+      await this.command("notice", "publish", file, "--site", "demo", ...flags);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+    await eventually("the notice is in force", async () => (await number()) > before);
+  }
+
+  /** Changes the site's settings, and waits until the server goes by them. */
+  async configure(origins, ...flags) {
+    await this.command("site", "set", "demo", ...[this.origin, ...origins].flatMap((origin) => ["--origin", origin]), ...flags);
+    await sleep(600);
+  }
+
   /** All decisions in the log, oldest first, as a privacy officer exports them. */
   async decisions() {
     const response = await fetch(this.api("export"), { headers: { authorization: `Bearer ${this.officer_key}` } });
@@ -170,8 +198,8 @@ export async function close() {
 /** A person with a fresh browser profile, and what a curious developer would see of their visit. */
 export class Visitor {
   static async arrive(t, demo, options = {}) {
-    const { gpc, ...rest } = options;
-    const context = await (await open()).newContext({
+    const { gpc, browser: own, ...rest } = options;
+    const context = await (own ?? (await open())).newContext({
       viewport: { width: 1280, height: 800 },
       locale: "en-US",
       // Nothing is waited for but what is tested.
@@ -409,6 +437,40 @@ export class Visitor {
     }
     throw Error(`not reached with ${most} times Tab: ${wanted}`);
   }
+}
+
+/** A site of the test's own in front of the demo: `pages` maps paths to HTML, or to what makes HTML of a request; the rest is the demo's. */
+export async function front(t, demo, pages, headers = {}) {
+  const server = createServer(async (incoming, answer) => {
+    const page = pages[new URL(incoming.url, "http://front").pathname];
+    if (page !== undefined) {
+      const html = typeof page === "function" ? await page(incoming) : page;
+      answer.writeHead(200, { "content-type": "text/html; charset=utf-8", ...headers });
+      answer.end(html);
+      return;
+    }
+    const onward = request({ port: demo.port, host: "127.0.0.1", path: incoming.url, method: incoming.method, headers: incoming.headers }, (back) => {
+      answer.writeHead(back.statusCode, back.headers);
+      back.pipe(answer);
+    });
+    onward.on("error", () => answer.destroy());
+    incoming.pipe(onward);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return { port: server.address().port, origin: `http://127.0.0.1:${server.address().port}` };
+}
+
+/** The first layer as a page's server includes it, for the visitor who asks for the page. */
+export async function included(demo, incoming, query = "") {
+  const passed = ["cookie", "sec-gpc", "dnt", "accept-language"].filter((name) => incoming.headers[name]);
+  const response = await fetch(demo.api(`banner.html${query}`), { headers: Object.fromEntries(passed.map((name) => [name, incoming.headers[name]])) });
+  assert.equal(response.status, 200);
+  return response.text();
 }
 
 /** 22 base64url characters as a UUID. */

@@ -3,9 +3,10 @@
 use axum::extract::Path;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use consent_core::adapter::{Adapter, Options};
 use consent_core::id::Language;
 use consent_core::notice::PublicNotice;
-use consent_core::outline::CategoryOutline;
+use consent_core::outline::{CategoryOutline, Outline};
 use consent_core::render;
 use consent_core::texts::{primary, right_to_left};
 use serde_json::{Value, json};
@@ -78,7 +79,14 @@ pub(super) fn compose(site: &Site, published: &Published, language: &Language, w
     if wanted.negotiated && !wanted.headless && !wanted.debug && !others.is_empty() {
         set("langs", json!(others));
     }
-    widget::LOADER.replace(widget::CONFIG, &literal(&config))
+    let mut config = literal(&config);
+    let adapters: Vec<_> = notice.adapters().iter().filter_map(|a| adapter(a, &published.outline)).collect();
+    if !adapters.is_empty() {
+        // It is an object literal, so functions may stand in it.
+        config.truncate(config.len() - 1);
+        config = format!("{config},a:[{}]}}", adapters.join(","));
+    }
+    widget::LOADER.replace(widget::CONFIG, &config)
 }
 
 /// The address of the core's two files, without their endings.
@@ -106,9 +114,23 @@ pub(super) fn categories(published: &Published, shown: &PublicNotice<'_>) -> Val
     published.outline.categories.iter().map(one).collect()
 }
 
+/// As JSON that cannot end the script it is in.
+fn inert(value: &serde_json::Value) -> String {
+    // "</" would end an inline script, and U+2028 and U+2029 a line, where a site pastes the script into its page.
+    value.to_string().replace("</", "<\\/").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+}
+
+/// `[FUNCTION, MAP, OPTIONS]`: how a platform is told, where its words' answers come from, and what else it is told.
+fn adapter(adapter: &Adapter, outline: &Outline) -> Option<String> {
+    let (_, function) = widget::ADAPTERS.iter().find(|(name, _)| *name == adapter.id.as_str())?;
+    let map: serde_json::Map<_, _> =
+        adapter.answers(outline).into_iter().map(|(word, answer)| (word.to_owned(), json!(answer))).collect();
+    // How a site loads its tags is no business of the browser's.
+    let options = json!(Options { advanced: false, ..adapter.options.clone() });
+    Some(format!("[{function},{},{}]", inert(&map.into()), inert(&options)))
+}
+
 /// JSON as JavaScript in the fewest bytes: names without quotes, no empty attributes.
-///
-/// "</" would end an inline script, and U+2028 and U+2029 a line, where a site pastes the script into its page.
 fn literal(value: &Value) -> String {
     let list = |items: Vec<String>| items.join(",");
     match value {
@@ -122,6 +144,32 @@ fn literal(value: &Value) -> String {
             };
             format!("{{{}}}", list(fields.iter().map(field).collect()))
         }
-        other => other.to_string().replace("</", "<\\/").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029"),
+        other => inert(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_carries_no_script_of_the_notice() {
+        let json = r#"{
+            "id": "google-consent-mode",
+            "map": {"ad_storage": "marketing", "security_storage": "functional", "</script>": "marketing"},
+            "options": {"regions": ["</script>\u2028"], "advanced": true}
+        }"#;
+        let outline = Outline::builder(1).necessary("functional").optional("marketing").build().unwrap();
+        // The lint lets no such notice be published; this is how it would be served all the same.
+        let served = adapter(&serde_json::from_str(json).unwrap(), &outline).unwrap();
+        let data = served.strip_prefix('[').unwrap().strip_prefix(widget::ADAPTERS[0].1).unwrap();
+        assert_eq!(
+            data,
+            concat!(
+                r#",{"ad_personalization":false,"ad_storage":"marketing","ad_user_data":false,"analytics_storage":false,"#,
+                r#""functionality_storage":false,"personalization_storage":false,"security_storage":true},"#,
+                r#"{"regions":["<\/script>\u2028"]}]"#
+            )
+        );
     }
 }

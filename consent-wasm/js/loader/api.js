@@ -11,8 +11,8 @@ const hold = (status, ids, all) => {
   const changed = state && state.status + state.granted + allowed !== status + ids + all;
   state = { status, granted: ids };
   allowed = all;
-  // A first visit has nothing to add to what they were told at the start.
-  if (changed || status !== "none") for (const update of adapters) update(granted);
+  // Before the gate, so that what it starts finds its platform told. A first visit adds nothing to what was said at the start.
+  if (changed ?? known) adapters?.map((update) => update(granted));
   scan();
   if (changed) emit("change");
 };

@@ -7,18 +7,18 @@ if (window.consent?.ready) return;
 const config = __CONSENT_CONFIG__;
 
 // The script's own address says where the service is; the page's address does not. Imported (below), it is told its address.
-const script = document.currentScript?.src || window.consent.src;
+const script = document.currentScript?.src || consentFrom;
 const address = (path) => new URL(path, script);
 
 // Platforms that are told what holds. The first thing they hear is that nothing does.
-const adapters = (config.a || []).map(([start, ...more]) => start(...more));
+const adapters = config.a?.map(([start, map, options]) => start(map, options));
 
 // The page is in another of the notice's languages than the browser's: then this file in that language takes over. By import(),
 // because Trusted Types forbid to set the address of a script.
 const { documentElement } = document;
 const [language] = documentElement.lang.split("-");
 if (config.langs?.includes(language)) {
-  window.consent = { src: script };
+  window.consentFrom = script;
   import(address("?lang=" + language));
   return;
 }

@@ -36,6 +36,6 @@ const act = async (method, layer, ids, control, said) => {
 const settings = async (opener) => framed || (await load()).open(opener);
 
 // Another tab may have decided, or this page was asleep (in the back/forward cache) while it did.
-const follow = ({ key, persisted }) => (key === config.name || (persisted && read() + "" !== cookies + "")) && load().then((core) => core.follow());
+const follow = ({ key, persisted }) => (key === config.name || (persisted && read()[0] !== cookies[0])) && load().then((core) => core.follow());
 addEventListener("storage", follow);
 addEventListener("pageshow", follow);

@@ -10,6 +10,8 @@ use crate::script::PLACEHOLDER;
 const LOADER: usize = 4096;
 /// All that a person loads who opens the settings, brotli: loader with configuration, core module, wasm.
 const ALL: usize = 20_000;
+/// What one adapter adds to the `consent.js` of a site that uses it, brotli.
+const ADAPTER: usize = 512;
 
 /// Prints the table and compares it with the budgets. `sample` is the configuration of a realistic site.
 pub(crate) fn check(dist: &Dist, sample: &str) -> Result<()> {
@@ -30,6 +32,9 @@ pub(crate) fn check(dist: &Dist, sample: &str) -> Result<()> {
         }
     }
     row("all", sum);
+    for file in &dist.adapters {
+        row(&file.name, [file.raw.len(), file.gzip.len(), file.brotli.len()]);
+    }
     println!("build {}", dist.build);
 
     if completed[2] > LOADER {
@@ -37,6 +42,9 @@ pub(crate) fn check(dist: &Dist, sample: &str) -> Result<()> {
     }
     if sum[2] > ALL {
         bail!("the widget is {} bytes with brotli, over its budget of {ALL}", sum[2]);
+    }
+    if let Some(file) = dist.adapters.iter().find(|file| file.brotli.len() > ADAPTER) {
+        bail!("{} is {} bytes with brotli, over its budget of {ADAPTER}", file.name, file.brotli.len());
     }
     Ok(())
 }

@@ -52,6 +52,8 @@ pub(crate) struct Dist {
     pub(crate) shipped: [File; 3],
     /// The style sheets, for pages that carry the banner in their HTML and for pages without scripts.
     sheets: Vec<File>,
+    /// What the server puts into `consent.js` for the sites that name it, by name.
+    pub(crate) adapters: Vec<File>,
     types: String,
 }
 
@@ -65,10 +67,13 @@ impl Dist {
         core: &str,
         wasm: Vec<u8>,
         sheets: &[(&str, String)],
+        adapters: Vec<(String, String)>,
         types: String,
     ) -> Result<Self> {
         ensure!(core.matches(NO_BUILD).count() == 1, "the core module must name the build in one place");
-        let build = build(&[loader.as_bytes(), core.as_bytes(), &wasm]);
+        let mut bytes = vec![loader.as_bytes(), core.as_bytes(), &wasm];
+        bytes.extend(adapters.iter().map(|(_, code)| code.as_bytes()));
+        let build = build(&bytes);
         let core = core.replace(NO_BUILD, &build);
         // One digest for both: they are of use only together, and consent.js names each in a few bytes less.
         let pair = HEXLOWER.encode(&Sha256::new().chain_update(&core).chain_update(&wasm).finalize()[..4]);
@@ -82,7 +87,9 @@ impl Dist {
             File::new(format!("{digest}-{ending}"), "text/css; charset=utf-8", css.clone().into_bytes(), true)
         });
         let sheets = sheets.collect::<Result<_>>()?;
-        Ok(Self { directory: directory.to_owned(), build, shipped, sheets, types })
+        let adapters = adapters.into_iter().map(|(name, code)| File::new(name, SCRIPT, code.into_bytes(), false));
+        let adapters = adapters.collect::<Result<_>>()?;
+        Ok(Self { directory: directory.to_owned(), build, shipped, sheets, adapters, types })
     }
 
     /// Replaces the directory.
@@ -90,10 +97,10 @@ impl Dist {
         // Built beside it and moved into place: a server that is compiled meanwhile sees one build or the other.
         let fresh = self.directory.with_extension("new");
         let _ = fs::remove_dir_all(&fresh);
-        fs::create_dir_all(&fresh).with_context(|| format!("create {}", fresh.display()))?;
+        fs::create_dir_all(fresh.join("adapters")).with_context(|| format!("create {}", fresh.display()))?;
         let put =
             |name: &str, bytes: &[u8]| fs::write(fresh.join(name), bytes).with_context(|| format!("write {name}"));
-        for file in self.shipped.iter().chain(&self.sheets) {
+        for file in self.shipped.iter().chain(&self.sheets).chain(&self.adapters) {
             put(&file.name, &file.raw)?;
             if file.final_bytes {
                 put(&format!("{}.br", file.name), &file.brotli)?;
@@ -109,17 +116,15 @@ impl Dist {
     }
 
     fn manifest(&self) -> serde_json::Value {
-        let files: Vec<_> = self
-            .shipped
-            .iter()
-            .chain(&self.sheets)
-            .map(|f| {
+        let list = |files: &mut dyn Iterator<Item = &File>| -> Vec<_> {
+            let one = |f: &File| {
                 json!({
                     "name": f.name, "type": f.media_type, "raw": f.raw.len(), "gzip": f.gzip.len(), "brotli": f.brotli.len(),
                     "sha256": f.sha256,
                 })
-            })
-            .collect();
-        json!({ "build": self.build, "files": files })
+            };
+            files.map(one).collect()
+        };
+        json!({ "build": self.build, "files": list(&mut self.shipped.iter().chain(&self.sheets)), "adapters": list(&mut self.adapters.iter()) })
     }
 }

@@ -33,6 +33,17 @@ const CORE: &[&str] = &[
     "start.js",
 ];
 
+/// The files of `js/adapters`: one for each platform, of which a site is sent those that its notice names.
+const ADAPTERS: &[&str] = &[
+    "google-consent-mode",
+    "meta-pixel",
+    "microsoft-clarity",
+    "microsoft-uet",
+    "shopify",
+    "tiktok-pixel",
+    "wordpress",
+];
+
 fn main() -> Result<()> {
     let home = home()?;
     let built = wasm::build(&home)?;
@@ -53,7 +64,17 @@ fn main() -> Result<()> {
 
     let page_css = style::squeeze(&read(&home, "css/page.css")?);
     let sheets = [("banner.css", banner_css), ("settings.css", settings_css), ("page.css", page_css)];
-    let dist = dist::Dist::new(&home.join("dist"), loader, &core, built.wasm, &sheets, read(&home, "consent.d.ts")?)?;
+
+    let mut adapters = Vec::new();
+    for name in ADAPTERS {
+        let name = format!("adapters/{name}.js");
+        let code =
+            script::expression(&read(&home, &format!("js/{name}"))?).with_context(|| format!("minify {name}"))?;
+        adapters.push((name, code));
+    }
+
+    let types = read(&home, "consent.d.ts")?;
+    let dist = dist::Dist::new(&home.join("dist"), loader, &core, built.wasm, &sheets, adapters, types)?;
     dist.write()?;
     let sample = read(&home, "pack/sample-config.js")?;
     budget::check(&dist, &sample)

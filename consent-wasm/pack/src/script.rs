@@ -1,6 +1,6 @@
 //! JavaScript in, less JavaScript out.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use oxc_allocator::Allocator;
 use oxc_codegen::{Codegen, CodegenOptions, CommentOptions};
 use oxc_minifier::{CompressOptions, MangleOptions, Minifier, MinifierOptions};
@@ -102,6 +102,23 @@ fn template<'a>(rest: &'a str, out: &mut String, templates: &mut Vec<usize>) -> 
     &rest[stop..]
 }
 
+/// A file that is one expression, minified: the server puts it into the configuration of the sites that use it.
+pub(crate) fn expression(source: &str) -> Result<String> {
+    // Assigned to something, or the minifier would drop an expression that does nothing.
+    const KEPT: &str = "globalThis.kept=";
+    let source = format!("{KEPT}{source}");
+    let allocator = Allocator::default();
+    ensure!(
+        Parser::new(&allocator, &source, SourceType::cjs()).parse().program.body.len() == 1,
+        "it is not one expression"
+    );
+    let code = minify(&source, Kind::Classic)?;
+    let code = code.strip_prefix(KEPT).and_then(|code| code.strip_suffix(';')).context("it is not one expression")?;
+    // Served in place of the placeholder, and pasted into pages by some sites.
+    ensure!(!code.contains("</") && !code.contains(PLACEHOLDER), "it has a text that must not be in consent.js");
+    Ok(code.to_owned())
+}
+
 /// Text as a JavaScript string literal: JSON is one.
 pub(crate) fn literal(text: &str) -> String {
     serde_json::Value::from(text).to_string()
@@ -149,6 +166,15 @@ mod tests {
             ("{`a${{b:`c`}[`d`]}e${`f`}`}", "{`a${{b:\"c\"}[\"d\"]}e${\"f\"}`}"),
         ] {
             assert_eq!(quoted(code), want);
+        }
+    }
+
+    #[test]
+    fn an_expression_stays_one() {
+        let source = "// What it is for.\n(map) => {\n  const x = 1;\n  return (granted) => granted(map, x);\n};\n";
+        assert_eq!(expression(source).unwrap(), "e=>t=>t(e,1)");
+        for bad in ["alert(1); alert(2);", "const x = 1;", "() => '</b>';", ""] {
+            assert!(expression(bad).is_err(), "{bad}");
         }
     }
 
