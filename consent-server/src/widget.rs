@@ -1,5 +1,7 @@
 //! The widget's files, embedded at build time.
 
+use std::fmt::Write;
+
 /// A file under a name that changes with its content, in every encoding it is sent in.
 pub(crate) struct Asset {
     pub(crate) name: &'static str,
@@ -17,6 +19,29 @@ pub(crate) const CONFIG: &str = "__CONSENT_CONFIG__";
 /// The file with this ending; the pack tool makes one of each.
 pub(crate) fn by_ending(ending: &str) -> Option<&'static Asset> {
     FILES.iter().find(|asset| asset.name.ends_with(ending))
+}
+
+/// The style of a shadow root of ours in HTML: as a link where a page's policy allows no style in the page itself.
+pub(crate) fn style(sheets: &[&'static str], theme: &str, linked: bool, nonce: Option<&str>) -> String {
+    let assets = || sheets.iter().filter_map(|sheet| by_ending(sheet));
+    let mut html = String::new();
+    if linked {
+        for asset in assets() {
+            write!(html, "<link rel=\"stylesheet\" href=\"/assets/{}\">", asset.name).expect("writing to a string");
+        }
+        return html;
+    }
+    html.push_str("<style");
+    if let Some(nonce) = nonce {
+        write!(html, " nonce=\"{nonce}\"").expect("writing to a string");
+    }
+    html.push('>');
+    for asset in assets() {
+        html.push_str(std::str::from_utf8(asset.raw).unwrap_or_default());
+    }
+    html.push_str(theme);
+    html.push_str("</style>");
+    html
 }
 
 #[cfg(test)]

@@ -340,7 +340,7 @@ describe("after statistics were switched on and saved", () => {
   test("after switching off the statistics script's own cookie is gone and the frame is empty", async () => {
     assert.deepEqual(Object.keys(await visitor.cookies()), ["consent"]);
     assert.equal(await visitor.page.locator("iframe.embed").getAttribute("src"), null);
-    assert.ok(await visitor.page.locator('[data-consent="placeholder"]').isVisible());
+    assert.ok(await visitor.page.locator('[data-consent="placeholder"] .placeholder').isVisible());
   });
 
   test("after switching off nothing gated runs on reload", async () => {

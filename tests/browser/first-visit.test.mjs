@@ -208,10 +208,26 @@ for (const address of ["/", "/pruning.html", "/soil.html", "/seeds.html", "/priv
   });
 }
 
-test("the text comes in the browser's language", async (t) => {
-  const visitor = await Visitor.arrive(t, demo, { locale: "de-DE" });
+test("the text comes in the browser's language where the page does not say its own", async (t) => {
+  const visitor = await Visitor.arrive(t, demo, { locale: "de-DE", pageLang: "" });
   await visitor.visit();
   const layer = visitor.page.getByRole("region", { name: "Datenschutz auf dieser Website" });
   assert.deepEqual(await layer.locator("a, button").allInnerTexts(), ["Datenschutzerklärung", "Schließen", "Einstellungen"]);
   assert.equal(await visitor.page.locator('[data-consent="banner"]').getAttribute("lang"), "de");
 });
+
+for (const [page, browser, want] of [
+  ["de", "en-US", "de"],
+  ["de-AT", "en-US", "de"],
+  ["en", "de-DE", "en"],
+  ["fr", "de-DE", "de"],
+]) {
+  test(`on a page in ${page} a browser in ${browser} gets ${want}`, async (t) => {
+    const visitor = await Visitor.arrive(t, demo, { locale: browser, pageLang: page });
+    await visitor.visit();
+    assert.equal(await visitor.page.locator('[data-consent="banner"]').getAttribute("lang"), want);
+    assert.equal(await visitor.page.locator('[data-consent="banner"]').count(), 1);
+    assert.deepEqual(visitor.complaints(), []);
+    assert.deepEqual(await visitor.violations(), []);
+  });
+}

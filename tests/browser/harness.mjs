@@ -198,7 +198,7 @@ export async function close() {
 /** A person with a fresh browser profile, and what a curious developer would see of their visit. */
 export class Visitor {
   static async arrive(t, demo, options = {}) {
-    const { gpc, browser: own, ...rest } = options;
+    const { gpc, browser: own, pageLang, ...rest } = options;
     const context = await (own ?? (await open())).newContext({
       viewport: { width: 1280, height: 800 },
       locale: "en-US",
@@ -225,8 +225,21 @@ export class Visitor {
       });
     });
     if (gpc) await visitor.sendGpc();
+    if (pageLang !== undefined) await visitor.writeIn(pageLang);
     visitor.page = await context.newPage();
     return visitor;
+  }
+
+  /** The demo's pages say that they are in another language, or do not say in which. */
+  async writeIn(lang) {
+    await this.context.route(
+      (url) => url.origin === this.demo.origin && (url.pathname === "/" || url.pathname.endsWith(".html") || !/[.]|\/v1\//.test(url.pathname)),
+      async (route) => {
+        const response = await route.fetch();
+        const body = (await response.text()).replace(/<html lang="[^"]*"/, lang ? `<html lang="${lang}"` : "<html");
+        await route.fulfill({ response, body });
+      },
+    );
   }
 
   /** From the next page on the browser sends Global Privacy Control. */

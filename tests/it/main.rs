@@ -4,6 +4,7 @@ mod api;
 mod cli;
 mod crash;
 mod durability;
+mod layers;
 mod malformed;
 mod openapi;
 mod parity;

@@ -88,6 +88,7 @@ pub(crate) async fn make_site(store: &impl Store, id: &str) -> Arc<Site> {
         origins: vec!["https://a.example".to_owned()],
         cookie_name: "consent".to_owned(),
         cookie_domain: None,
+        frames: false,
     };
     let create = Change::CreateSite { id: name(id), log_origin: format!("a.example/{id}"), settings };
     store.change(create, "a test").await.unwrap();

@@ -15,11 +15,13 @@ use std::fmt::Write;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
+use crate::id::Language;
 use crate::notice::PublicNotice;
+use crate::texts::right_to_left;
 
 pub use changes::changes;
 pub use declaration::declaration;
-pub use first::{SHADOW, first_layer, placeholder};
+pub use first::{Form, banner_html, first_layer, placeholder};
 pub use settings::{Standing, settings, settings_page};
 
 /// An element, or a text.
@@ -150,6 +152,11 @@ impl Serialize for Node {
             }
         }
     }
+}
+
+/// The direction in which a language is written, as HTML says it.
+pub fn direction(language: &Language) -> &'static str {
+    if right_to_left(language) { "rtl" } else { "ltr" }
 }
 
 /// A term and what is said under it.

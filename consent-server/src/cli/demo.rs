@@ -1,5 +1,6 @@
 //! `consent demo`: a small site with the banner, real gated scripts and all of the service, on fresh data.
 
+mod gallery;
 mod pages;
 
 use std::net::SocketAddr;
@@ -81,7 +82,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         app.store.publish(&site).await?;
         tell(&args, address, &site, &keys, &data);
         let publishing = tokio::spawn(Arc::clone(&app).publish_forever(Duration::from_secs(10)));
-        http::serve(listener, http::router(Arc::clone(&app), Some(pages::router())), stop).await?;
+        http::serve(listener, http::router(Arc::clone(&app), Some(gallery::router().merge(pages::router()))), stop)
+            .await?;
         publishing.abort();
         serve::close(app).await;
         Ok(ExitCode::SUCCESS)

@@ -77,6 +77,7 @@ pub(super) mod tests {
             origins: vec!["https://demo.example".to_owned()],
             cookie_name: "consent".to_owned(),
             cookie_domain: None,
+            frames: false,
         };
         let draft: Draft = toml::from_str(include_str!("../../notices/demo-notice.toml")).unwrap();
         let notice = Box::new(draft.publish(None, &[], false).unwrap());

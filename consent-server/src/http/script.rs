@@ -8,7 +8,7 @@ use consent_core::id::Language;
 use consent_core::notice::PublicNotice;
 use consent_core::outline::{CategoryOutline, Outline};
 use consent_core::render;
-use consent_core::texts::{primary, right_to_left};
+use consent_core::texts::primary;
 use serde_json::{Value, json};
 
 use super::encoded::{choose, send};
@@ -43,7 +43,7 @@ pub(super) fn compose(site: &Site, published: &Published, language: &Language, w
         "site": site.id,
         "v": published.outline.version,
         "lang": shown.language,
-        "dir": direction(shown.language),
+        "dir": render::direction(shown.language),
         "days": published.outline.renew_after_days,
         "name": site.settings.cookie_name,
         "c": categories(published, &shown),
@@ -93,11 +93,6 @@ pub(super) fn compose(site: &Site, published: &Published, language: &Language, w
 fn core() -> String {
     let name = widget::by_ending(".wasm").map(|asset| asset.name).unwrap_or_default();
     format!("/assets/{}", name.trim_end_matches("wasm"))
-}
-
-/// The direction in which a language is written, as HTML says it.
-pub(super) fn direction(language: &Language) -> &'static str {
-    if right_to_left(language) { "rtl" } else { "ltr" }
 }
 
 /// What the rules need of the categories, in the fewest bytes; with the name of each that can be refused.

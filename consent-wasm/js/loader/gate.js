@@ -38,7 +38,7 @@ const scan = () => {
     // A layer in the page's HTML that was read after ours was drawn, or that nobody needs.
     if (consent) node === layer || node.remove();
     // Where the policy page wants to list what the notice declares.
-    else if (!id) load().then((core) => core.declare(node));
+    else if (category == null) load().then((core) => core.declare(node));
     else if (node.localName !== "script") listed(id) && embed(node, open, id, category);
     else if (open && complete(node)) {
       // An inline script that follows an external one may need it, so it waits, and so does whatever follows it.

@@ -144,6 +144,7 @@ pub(in crate::http) async fn declaration(
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct Page {
     /// A language tag; without it the browser's languages decide.
+    #[serde(alias = "language")]
     lang: Option<String>,
     /// With any value: the part itself, to be put into a page, not a page of its own.
     fragment: Option<String>,
@@ -155,7 +156,7 @@ const HTML: &str = "text/html; charset=utf-8";
 fn page(shown: &PublicNotice<'_>, title: &str, body: &str) -> String {
     let mut html = String::from("<!doctype html>\n<html");
     let language = shown.language;
-    write!(html, " lang=\"{language}\" dir=\"{}\">", script::direction(language)).expect("writing to a string");
+    write!(html, " lang=\"{language}\" dir=\"{}\">", render::direction(language)).expect("writing to a string");
     let link = |ending: &str| widget::by_ending(ending).map(|asset| format!("/assets/{}", asset.name));
     let head = Node::Element(
         "head",
@@ -179,29 +180,6 @@ fn page(shown: &PublicNotice<'_>, title: &str, body: &str) -> String {
     html.push_str("<body>");
     html.push_str(body);
     html.push_str("</body></html>\n");
-    html
-}
-
-/// The style of a shadow root of ours in HTML: as a link where a page's policy allows no style in the page itself.
-fn style(sheets: &[&str], theme: &str, linked: bool, nonce: Option<&str>) -> String {
-    let assets = || sheets.iter().filter_map(|sheet| widget::by_ending(sheet));
-    let mut html = String::new();
-    if linked {
-        for asset in assets() {
-            write!(html, "<link rel=\"stylesheet\" href=\"/assets/{}\">", asset.name).expect("writing to a string");
-        }
-        return html;
-    }
-    html.push_str("<style");
-    if let Some(nonce) = nonce {
-        write!(html, " nonce=\"{nonce}\"").expect("writing to a string");
-    }
-    html.push('>');
-    for asset in assets() {
-        html.push_str(std::str::from_utf8(asset.raw).unwrap_or_default());
-    }
-    html.push_str(theme);
-    html.push_str("</style>");
     html
 }
 
@@ -250,9 +228,17 @@ pub(in crate::http) async fn banner(
     let html = if status == Status::Valid {
         String::new()
     } else {
-        let sheet =
-            style(&["banner.css"], &published.notice.theme().css(), asked.style.as_deref() == Some("link"), nonce);
-        first_layer(&app, &site, &published.notice.for_language(&language), &visitor, &sheet)?
+        let style = widget::style(
+            &["banner.css"],
+            &published.notice.theme().css(),
+            asked.style.as_deref() == Some("link"),
+            nonce,
+        );
+        let shown = published.notice.for_language(&language);
+        let path = |name: &str| format!("/v1/sites/{}/{name}", site.id);
+        let hidden = fields(&app, &site, &shown, &visitor, "first")?;
+        let form = render::Form { action: path("decisions"), settings: path("settings.html"), hidden };
+        render::banner_html(&shown, &style, visitor.signalled(), Some(&form))
     };
     Ok(private(html, None))
 }
@@ -271,8 +257,6 @@ fn private(html: String, policy: Option<String>) -> Response {
     }
     response
 }
-
-const FORM: &str = "consent-form";
 
 /// The hidden fields that a form sends along with a choice.
 fn fields(
@@ -295,50 +279,6 @@ fn fields(
         fields.push(("prev", last.id.to_string()));
     }
     Ok(fields)
-}
-
-fn first_layer(
-    app: &App,
-    site: &Site,
-    shown: &PublicNotice<'_>,
-    visitor: &Visitor,
-    style: &str,
-) -> Result<String, Problem> {
-    let path = |name: &str| format!("/v1/sites/{}/{name}", site.id);
-    let mut html = String::new();
-    let title = Node::Text(shown.texts.title.clone()).html();
-    write!(
-        html,
-        "<section data-consent=\"banner\" lang=\"{}\" dir=\"{}\" aria-label=\"{title}\"><template shadowrootmode=\"open\">{style}{}</template>",
-        shown.language,
-        script::direction(shown.language),
-        render::SHADOW,
-    )
-    .expect("writing to a string");
-    for part in render::first_layer(shown, Some((FORM, &path("settings.html")))) {
-        // Said where the browser sends a signal.
-        let part = match part {
-            Node::Element(tag, mut attributes, children) if visitor.signalled() => {
-                attributes.retain(|(name, _)| *name != "hidden");
-                Node::Element(tag, attributes, children)
-            }
-            other => other,
-        };
-        html.push_str(&part.html());
-    }
-    let hidden = fields(app, site, shown, visitor, "first")?.into_iter().map(|(name, value)| {
-        let attributes = vec![("type", "hidden".to_owned()), ("name", name.to_owned()), ("value", value)];
-        Node::Element("input", attributes, Vec::new())
-    });
-    let attributes = vec![
-        ("id", FORM.to_owned()),
-        ("method", "post".to_owned()),
-        ("action", path("decisions")),
-        ("hidden", String::new()),
-    ];
-    html.push_str(&Node::Element("form", attributes, hidden.collect()).html());
-    html.push_str("</section>");
-    Ok(html)
 }
 
 /// The settings as a page, for browsers without scripts.
@@ -382,7 +322,7 @@ pub(in crate::http) async fn settings_page(
     // In a shadow root, because the style is the dialog's.
     let body = format!(
         "<section data-consent=\"settings\"><template shadowrootmode=\"open\">{}{main}</template></section>",
-        style(&["banner.css", "settings.css"], "", true, None),
+        widget::style(&["banner.css", "settings.css"], "", true, None),
     );
     // The answer to the form leads back to the page, which a policy counts as part of sending it.
     let to: Vec<_> = site.settings.origins.iter().map(String::as_str).collect();
