@@ -314,7 +314,7 @@ test("a grant in a placeholder under a signal keeps the flag only where the plac
   const block = visitor.page.locator("#offer");
   await block.scrollIntoViewIfNeeded();
   assert.ok((await block.innerText()).includes(said) || (await block.locator('[data-consent="placeholder"] .signal').innerText()).includes(said));
-  await visitor.page.locator('[data-consent="placeholder"]').getByRole("button", { name: /^Switch “/ }).first().click();
+  await visitor.button("Switch “Marketing” on", block).click();
   await eventually("the grant", async () => (await visitor.cookie()).granted === "marketing");
   assert.equal((await visitor.cookie()).flags, "s");
 });

@@ -31,6 +31,7 @@ const enliven = async ({ t, changes }) => {
   const status = find("[role=status]");
   const switches = [...dialog.querySelectorAll("input")].map((input) => toggle(input, t, granted));
 
+  find(".signal").hidden = !signalled();
   if (stands === "outdated") {
     const outdated = find(".note");
     outdated.hidden = false;

@@ -6,7 +6,6 @@ const el = ([tag, attributes, ...children], name) => {
   const node = document.createElement(tag);
   for (const key in attributes) node.setAttribute(key, attributes[key]);
   node.append(...children.map((child) => (child.map ? el(child, name) : child.replace("{category}", name))));
-  for (const note of node.querySelectorAll(".signal")) note.hidden = !signalled;
   return node;
 };
 

@@ -82,6 +82,8 @@ const showLayer = (again) => {
   }
   layer.ariaLabel = layer.children[0].textContent;
   layer.onclick = choose;
+  // After heading and text: that the browser's signal was heard.
+  layer.children[2].hidden = !signalled;
   if (again) layer.children[0].after(again);
   // There is something to decide: the core comes behind what the page needs for its first paint. That it could not be had now is
   // seen when somebody decides.
