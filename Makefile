@@ -1,12 +1,12 @@
 # `make demo` and `make test` do everything on a fresh machine with rustup: set up, build, run.
 .DEFAULT_GOAL := help
-.PHONY: help setup widget build demo setup-test test lint bench clean
+.PHONY: help setup widget build npm demo setup-test test lint bench bench-banner clean
 
 CARGO ?= cargo
 DEMO ?=
 
 help: ## List what there is
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup:
 	@command -v $(CARGO) >/dev/null || { echo 'Rust is missing: see https://rustup.rs'; exit 1; }
@@ -39,6 +39,9 @@ test: setup-test widget ## Run every test
 bench: build ## Print speeds and sizes beside the targets
 	$(CARGO) run --locked --release -p consent-tests --bin bench
 
+bench-banner: setup-test build ## Print what the banner costs a page, beside others (BENCH="--quick")
+	cd tests/banner && npm ci --no-audit --no-fund && npm run --silent bench -- $(BENCH)
+
 clean: ## Remove what was built
 	$(CARGO) clean
-	rm -rf consent-wasm/dist tests/browser/node_modules
+	rm -rf consent-wasm/dist tests/browser/node_modules tests/banner/node_modules
