@@ -168,6 +168,15 @@ function look() {
       .filter((node) => node.checkVisibility({ visibilityProperty: true, opacityProperty: true }))
       .filter((node) => node.getBoundingClientRect().width && node.getBoundingClientRect().height);
   const name = (node) => `${node.localName}.${node.className || node.dataset.consentAction || node.id} "${node.textContent.trim().slice(0, 30)}"`;
+  /** Which part of the widget a node belongs to. */
+  const part = (node) => (node.closest("[data-consent]") ?? node.getRootNode().host).dataset.consent;
+  /** All words in a node that are drawn. */
+  const text = (node) => {
+    if (node.nodeType === 3) return node.data;
+    if (node.nodeType !== 1 || (!node.shadowRoot && !node.checkVisibility())) return "";
+    const inside = node.localName === "slot" ? node.assignedNodes() : (node.shadowRoot ?? node).childNodes;
+    return [...inside].map(text).join("");
+  };
   /** The words' contrast with what is behind them. */
   const legibility = (node) => contrast(over(rgba(getComputedStyle(node).color), ground(node)), ground(node));
   /** What is cut off, spills over or cannot be scrolled to. */
@@ -201,7 +210,7 @@ function look() {
     while (below - middle < 40 && hit(below + 0.5)) below += 0.5;
     return below - above;
   };
-  window.look = { rgba, over, ground, contrast, hosts, ours, name, legibility, faults, reach };
+  window.look = { rgba, over, ground, contrast, hosts, ours, name, part, text, legibility, faults, reach };
 }
 
 // Found by what they do, whatever they are called.
