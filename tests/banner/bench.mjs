@@ -8,7 +8,10 @@ import { parseArgs } from "node:util";
 import { compare, files, judge } from "./report.mjs";
 import { start } from "./site.mjs";
 import { variants as all } from "./variants.mjs";
-import { conditions, consented, measure } from "./visit.mjs";
+import { conditions, consented, measure, visits } from "./visit.mjs";
+
+// A warm visit opens two pages, so it has fewer variants: none whose files are those of another one.
+const brief = Object.keys(all).filter((key) => !all[key].fragment && !all[key].extra);
 
 const usage = `node bench.mjs [options]
   --runs N            visits counted for each variant, condition and kind of visit (15)
@@ -16,7 +19,7 @@ const usage = `node bench.mjs [options]
   --without a,b       leave these variants out (${Object.keys(all).slice(1).join(", ")})
   --with tuned        also: ${all.tuned.title}
   --only plain|slow   one condition
-  --visit first|returning
+  --visit first|returning|again  one kind of visit (again: the next page view, with a warm cache; only ${brief.join(", ")})
   --profile VARIANT   instead, write a Chromium trace of one visit into traces/ (with --only and --visit: of which one)
 
 CONSENT_BINARY and CHROMIUM name the service and the browser.`;
@@ -59,7 +62,7 @@ const options = () => {
     profile,
     variants: Object.fromEntries(Object.entries(all).filter(wanted)),
     conditions: among("only", Object.keys(conditions)) ?? Object.keys(conditions),
-    visits: among("visit", ["first", "returning"]) ?? ["first", "returning"],
+    visits: among("visit", Object.keys(visits)) ?? Object.keys(visits),
   };
 };
 
@@ -81,6 +84,10 @@ const launch = async () => {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      // Here and not as the context's locale: that sets a header of its own on the first request for a file, and the renderer then
+      // finds its copy of whatever says `Vary: Accept-Language` (our files) not to be of the next request.
+      "--lang=en-US",
+      "--accept-lang=en-US",
       // Else the page is told that it is driven (navigator.webdriver), and vanilla-cookieconsent takes that for a crawler and stays away.
       "--disable-blink-features=AutomationControlled",
     ],
@@ -89,13 +96,12 @@ const launch = async () => {
 
 /** The variants in turn, each round beginning with another one; the first round warms up and is not counted. */
 async function rounds(browser, site, states, { variants, runs }, condition, visit) {
-  const keys = Object.keys(variants);
+  const keys = Object.keys(variants).filter((key) => visit !== "again" || brief.includes(key));
   const counted = Object.fromEntries(keys.map((key) => [key, []]));
   for (let round = 0; round <= runs; round++) {
     const first = round % keys.length;
     for (const key of [...keys.slice(first), ...keys.slice(0, first)]) {
-      const returning = visit === "returning";
-      const seen = await measure(browser, site, { key, variant: variants[key], condition, returning, state: returning ? states[key] : undefined });
+      const seen = await measure(browser, site, { key, variant: variants[key], condition, kind: visit, state: states[key] });
       if (round) counted[key].push(seen);
     }
     progress(`${condition}, ${visit}: ${round ? `round ${round} of ${runs}` : "warmed up"}`);
@@ -107,8 +113,7 @@ async function trace(browser, site, states, { profile: key, variants, conditions
   const folder = fileURLToPath(new URL("traces", import.meta.url));
   mkdirSync(folder, { recursive: true });
   const path = `${folder}/${key}-${condition}-${visit}.json`;
-  const returning = visit === "returning";
-  const seen = () => measure(browser, site, { key, variant: variants[key], condition, returning, state: returning ? states[key] : undefined });
+  const seen = () => measure(browser, site, { key, variant: variants[key], condition, kind: visit, state: states[key] });
   await seen();
   await browser.startTracing(undefined, {
     path,
@@ -157,9 +162,9 @@ async function main() {
       `Chromium ${browser.version()}, Node ${process.versions.node}, ${os.cpus().length} cores (${os.cpus()[0].model.trim()}), ` +
         `load ${before} before, ${load()} after. Medians of ${runs} visits each, interleaved.`,
     );
-    for (const [condition, visits] of Object.entries(measured)) {
-      for (const [visit, by] of Object.entries(visits)) {
-        say(`## ${visit === "first" ? "First" : "Returning"} visit, ${conditions[condition].title}`);
+    for (const [condition, kinds] of Object.entries(measured)) {
+      for (const [visit, by] of Object.entries(kinds)) {
+        say(`## ${visits[visit]}, ${conditions[condition].title}`);
         say(compare(visit, variants, by));
       }
     }
@@ -169,9 +174,11 @@ async function main() {
         "`TaskDuration` of the page’s process in processor time, the probe’s share in both. Blocking: what long tasks take beyond 50 ms. " +
         "INP 16: at most 16. The heap is JavaScript’s; a WASM memory is not in it.",
     );
-    say("## Bytes by file");
-    say(`${conditions[chosen.conditions[0]].title}; they do not depend on that.`);
-    say(files(variants, Object.values(measured)[0]));
+    if (chosen.visits.some((visit) => visit !== "again")) {
+      say("## Bytes by file");
+      say(`${conditions[chosen.conditions[0]].title}; they do not depend on that.`);
+      say(files(variants, Object.values(measured)[0]));
+    }
     say("## Targets");
     say(judge(variants, measured));
   } finally {

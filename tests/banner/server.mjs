@@ -46,7 +46,6 @@ const serve = ({ origin, keys, fragment }) => {
   const { hostname, port, host } = new URL(origin);
   const agent = new http.Agent({ keepAlive: true });
   const answer = (response, { status, headers, body }) => {
-    response.sendDate = false;
     response.writeHead(status, headers).end(body);
   };
   // A proxy keeps what is marked as public, and so does this one: then everybody's files come out of this process's memory, and
@@ -73,8 +72,9 @@ const serve = ({ origin, keys, fragment }) => {
       } catch (error) {
         return failed(error);
       }
-      // Names and values in turn; without those that are about the one connection.
-      const ours = rawHeaders.filter((_, i) => !/^(connection|keep-alive|transfer-encoding)$/i.test(rawHeaders[i - (i % 2)]));
+      // Names and values in turn; without those that are about the one connection, and without the date: with that of the first answer,
+      // what is kept here would be past its max-age five minutes later, in a browser that has just got it. Node writes today's.
+      const ours = rawHeaders.filter((_, i) => !/^(connection|keep-alive|transfer-encoding|date)$/i.test(rawHeaders[i - (i % 2)]));
       const whole = { status, headers: ours, body: Buffer.concat(chunks) };
       if (name && status === 200 && /\bpublic\b/.test(from.headers["cache-control"])) kept.set(name, whole);
       answer(response, whole);

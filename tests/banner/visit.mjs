@@ -16,6 +16,9 @@ const quiet = 700;
 const watched = 400;
 const patience = 30_000;
 
+/** `first`: nothing chosen yet. `returning`: *Accept all* was pressed, nothing is cached. `again`: that visitor's next page view. */
+export const visits = { first: "First visit", returning: "Returning visit, cold cache", again: "Next page view of a returning visit, within max-age" };
+
 /** What the page asks for on its own account, banner or not. */
 const own = /^\/(first|returning|page)\//;
 
@@ -34,9 +37,10 @@ async function within(limit, what, promise) {
 }
 
 /** A fresh profile and an open page, watched; `use` does the rest. */
-async function enter(browser, site, { key, variant, returning, condition, state }, use) {
+async function enter(browser, site, { key, variant, kind, condition, state }, use) {
+  const returning = kind !== "first";
   const { cpu, down, up, latency } = conditions[condition];
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-US", storageState: state });
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, storageState: state });
   try {
     context.setDefaultTimeout(patience);
     const complaints = [];
@@ -49,6 +53,8 @@ async function enter(browser, site, { key, variant, returning, condition, state 
     const requests = new Map();
     let last = performance.now();
     const open = new Set();
+    // From when on files may come from a cache.
+    let warm = false;
     cdp.on("Network.requestWillBeSent", ({ requestId, request }) => {
       const { pathname } = new URL(request.url);
       requests.set(requestId, { path: pathname, method: request.method, body: 0, wire: 0 });
@@ -58,7 +64,12 @@ async function enter(browser, site, { key, variant, returning, condition, state 
     cdp.on("Network.responseReceived", ({ requestId, response }) => {
       const request = requests.get(requestId);
       const { status, mimeType, encodedDataLength: heads, fromDiskCache } = response;
-      if (request) Object.assign(request, { status, type: mimeType, heads, cached: fromDiskCache });
+      if (request) Object.assign(request, { status, type: mimeType, heads, cached: request.cached || fromDiskCache });
+    });
+    // The renderer's own memory; told before the response is.
+    cdp.on("Network.requestServedFromCache", ({ requestId }) => {
+      const request = requests.get(requestId);
+      if (request) Object.assign(request, { cached: true, memory: true });
     });
     const ended = ({ requestId, encodedDataLength, errorText }) => {
       const request = requests.get(requestId);
@@ -67,14 +78,14 @@ async function enter(browser, site, { key, variant, returning, condition, state 
       if (!request) return;
       if (errorText) complaints.push(`${request.path}: ${errorText}`);
       else if (!(request.status < 400)) complaints.push(`${request.path} answered ${request.status}`);
-      else if (request.cached) complaints.push(`${request.path} came from a cache`);
+      else if (request.cached) warm || complaints.push(`${request.path} came from a cache`);
       else Object.assign(request, { wire: encodedDataLength, body: encodedDataLength - request.heads });
     };
     cdp.on("Network.loadingFinished", ended);
     cdp.on("Network.loadingFailed", ended);
 
     // What the page tells, once each; told already or not.
-    const told = {};
+    let told = {};
     const telling = (what) => {
       const telling = (told[what] ??= {});
       telling.promise ??= new Promise((resolve) => (telling.resolve = resolve));
@@ -88,9 +99,16 @@ async function enter(browser, site, { key, variant, returning, condition, state 
       cdp.send("Performance.enable", { timeDomain: "threadTicks" }),
       cdp.send("Runtime.enable"),
       cdp.send("Runtime.addBinding", { name: "benchTold" }),
-      cpu && cdp.send("Emulation.setCPUThrottlingRate", { rate: cpu }),
-      latency && cdp.send("Network.emulateNetworkConditions", { offline: false, latency, downloadThroughput: down / 8, uploadThroughput: up / 8 }),
     ]);
+    // The visitor's conditions begin with the view that is counted.
+    const emulate = () =>
+      Promise.all([
+        cpu && cdp.send("Emulation.setCPUThrottlingRate", { rate: cpu }),
+        latency && cdp.send("Network.emulateNetworkConditions", { offline: false, latency, downloadThroughput: down / 8, uploadThroughput: up / 8 }),
+      ]);
+    const metrics = async () => Object.fromEntries((await cdp.send("Performance.getMetrics")).metrics.map(({ name, value }) => [name, value]));
+    // The process, and so what it has spent, is the same for both views of `again`.
+    let before = { ScriptDuration: 0, TaskDuration: 0 };
     const visit = {
       context,
       page,
@@ -98,7 +116,14 @@ async function enter(browser, site, { key, variant, returning, condition, state 
       asks,
       requests: () => [...requests.values()],
       hear: (what) => within(patience, `${key}: ${what}`, telling(what).promise),
-      metrics: async () => Object.fromEntries((await cdp.send("Performance.getMetrics")).metrics.map(({ name, value }) => [name, value])),
+      async metrics() {
+        const now = await metrics();
+        for (const [name, spent] of Object.entries(before)) {
+          if (now[name] < spent) throw Error(`${key}: ${name} began anew, the second view had another process`);
+          now[name] -= spent;
+        }
+        return now;
+      },
       async calm() {
         const end = performance.now() + patience;
         while (open.size || performance.now() - last < quiet) {
@@ -117,7 +142,20 @@ async function enter(browser, site, { key, variant, returning, condition, state 
         if (!(await context.cookies()).some(({ name }) => name === variant.cookie)) throw Error(`${key}: the choice is in no cookie`);
       },
     };
-    await page.goto(`${site.origin}/${returning ? "returning" : "first"}/${key}.html`, { waitUntil: "load" });
+    const address = `${site.origin}/${returning ? "returning" : "first"}/${key}.html`;
+    if (kind === "again") {
+      await page.goto(address, { waitUntil: "load" });
+      await visit.hear("watched");
+      await visit.calm();
+      requests.clear();
+      told = {};
+      warm = true;
+      const { ScriptDuration, TaskDuration } = await metrics();
+      before = { ScriptDuration, TaskDuration };
+    }
+    await emulate();
+    // A next page: the same address could be taken for a reload.
+    await page.goto(address + (warm ? "?next" : ""), { waitUntil: "load" });
     const result = await use(visit);
     if (complaints.length) throw Error(`${key}: ${complaints.join("; ")}`);
     return result;
@@ -131,8 +169,9 @@ async function enter(browser, site, { key, variant, returning, condition, state 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
 /** Everything about one visit; for a first one to a page with a banner, with a press on Reject at its end. */
-export function measure(browser, site, { key, variant, returning, condition, state }) {
-  return enter(browser, site, { key, variant, returning, condition, state }, async (visit) => {
+export function measure(browser, site, { key, variant, kind, condition, state }) {
+  const returning = kind !== "first";
+  return enter(browser, site, { key, variant, kind, condition, state: returning ? state : undefined }, async (visit) => {
     await visit.hear("watched");
     await visit.calm();
 
@@ -144,11 +183,16 @@ export function measure(browser, site, { key, variant, returning, condition, sta
     for (const name of ["drawn", "fcp", "lcp"]) if (!(seen[name] > 0)) throw Error(`${key}: the page has no ${name}`);
     if (returning && !(seen.inline > 0 && seen.file > 0)) throw Error(`${key}: the analytics did not run`);
     if (!returning && (seen.inline || seen.file)) throw Error(`${key}: the analytics ran without consent`);
-    // Two round trips come before the first frame, the page and its style.
+    // Two round trips come before the first frame, the page and its style; the style may be kept.
     const { latency = 0 } = conditions[condition];
-    if (seen.drawn < 2 * latency) throw Error(`the network was not slow: drawn after ${seen.drawn} ms`);
+    if (seen.drawn < (kind === "again" ? 1 : 2) * latency) throw Error(`the network was not slow: drawn after ${seen.drawn} ms`);
+
+    // The page's own files may be kept for a year: if even they came over the network, there was no cache.
+    const again = requests.find(({ path, cached }) => /^\/page\/.*\.(css|js)$/.test(path) && !cached);
+    if (kind === "again" && again) throw Error(`${key}: the cache was not used, ${again.path} came over the network`);
 
     const files = requests.filter(({ path }) => !own.test(path));
+    const cached = files.filter((file) => file.cached);
     const result = {
       ...seen,
       script: ScriptDuration * 1000,
@@ -156,6 +200,9 @@ export function measure(browser, site, { key, variant, returning, condition, sta
       heap: JSHeapUsedSize / 1024,
       files,
       requests: files.length,
+      network: files.length - cached.length,
+      cached: cached.length,
+      memory: cached.filter(({ memory }) => memory).length,
       wire: sum(files.map(({ wire }) => wire)),
       wasm: files.filter(({ path, type }) => path.endsWith(".wasm") || type === "application/wasm").length,
       page: requests.find(({ path }) => path.startsWith(returning ? "/returning/" : "/first/")),
@@ -179,7 +226,7 @@ export async function consented(browser, site, { key, variant }) {
   // Something in local storage, for everybody: Playwright opens a page to put it there, which must not be the case for one banner only.
   const origins = [{ origin: site.origin, localStorage: [{ name: "bench", value: "1" }] }];
   if (!variant.gate) return { cookies: [], origins };
-  return enter(browser, site, { key, variant, condition: "plain" }, async (visit) => {
+  return enter(browser, site, { key, variant, kind: "first", condition: "plain" }, async (visit) => {
     await visit.hear("watched");
     await visit.calm();
     await visit.press("accept");

@@ -190,7 +190,8 @@ function look() {
       if (node.scrollWidth > node.clientWidth + 1 && style.overflowX !== "visible") found.push(`wider than its box: ${name(node)} ${node.scrollWidth} in ${node.clientWidth}`);
       if (node.matches("button") && (node.scrollWidth > node.clientWidth + 1 || node.scrollHeight > node.clientHeight + 1)) found.push(`cut off: ${name(node)}`);
     }
-    return found;
+    // The first say it: what holds them is too wide.
+    return found.slice(0, 6);
   };
   /** How many pixels above and below each other belong to a control, by touching them. */
   const reach = (node) => {

@@ -240,7 +240,7 @@ describe("a theme", () => {
       for (const side of ["top", "bottom", "left", "right"]) assert.ok(box[side] >= 0, `${side} at 320 px: ${box[side]}`);
       if (position === "top") near(box.top, 12, "top at 320 px");
       else near(box.bottom, 12, "bottom at 320 px");
-      assert.equal(await endHidden(visitor), false, "the end of the page cannot be scrolled out from under the layer");
+      if (position !== "top") assert.equal(await endHidden(visitor), false, "the end of the page cannot be scrolled out from under the layer");
     });
   }
 
@@ -767,14 +767,15 @@ describe("the first layer in the page's HTML", () => {
     });
 
     // As many sites are set: then the browser tells nobody where a form was sent from.
-    test("from a page with Referrer-Policy: no-referrer a choice is recorded too, and leads back", async (t) => {
+    test("from a page with Referrer-Policy: no-referrer a choice is recorded too, and what follows leads back to the site", async (t) => {
       const { origin } = await site(t, { headers: { "referrer-policy": "no-referrer" } });
       const known = (await demo.decisions()).length;
       const visitor = await plain(t);
       await visitor.page.goto(`${origin}/article`);
       await visitor.button("Reject all", visitor.layer).click();
       await eventually("the record", async () => (await since(known)).length, 5000);
-      await eventually("it leads back", () => visitor.page.url() === `${origin}/article`, 3000);
+      const ways = async () => [visitor.page.url(), ...(await visitor.page.locator("a").evaluateAll((nodes) => nodes.map((node) => node.href)))];
+      await eventually("a way back", async () => (await ways()).some((way) => way.startsWith(`${origin}/`) && !way.includes("/v1/")), 3000);
     });
 
     test("under style-src 'self' the layer is drawn by ?style=link, and by a nonce with ?nonce", async (t) => {

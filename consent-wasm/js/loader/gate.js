@@ -31,7 +31,7 @@ const start = (node) => {
 
 const scan = () => {
   let held;
-  for (const node of document.querySelectorAll('[data-category]:is([type="text/plain"],[data-src]),[data-consent-declaration]:empty,[data-consent=banner]')) {
+  for (const node of document.querySelectorAll("[data-category]:is([type$=plain],[data-src]),[data-consent-declaration]:empty,[data-consent=banner]")) {
     const { category, service, consent } = node.dataset;
     const id = service ? category + ":" + service : category;
     const open = allowed.includes(id);
