@@ -11,13 +11,13 @@ import { variants as all } from "./variants.mjs";
 import { conditions, consented, measure, visits } from "./visit.mjs";
 
 // A warm visit opens two pages, so it has fewer variants: none whose files are those of another one.
-const brief = Object.keys(all).filter((key) => !all[key].fragment && !all[key].extra);
+const brief = Object.keys(all).filter((key) => !all[key].fragment && key !== "tuned");
 
 const usage = `node bench.mjs [options]
   --runs N            visits counted for each variant, condition and kind of visit (15)
   --quick             the same as --runs 3
   --without a,b       leave these variants out (${Object.keys(all).slice(1).join(", ")})
-  --with tuned        also: ${all.tuned.title}
+  --with a,b          also: ${all.tuned.title} (tuned), ${all.blocking.title} (blocking)
   --only plain|slow   one condition
   --visit first|returning|again  one kind of visit (again: the next page view, with a warm cache; only ${brief.join(", ")})
   --profile VARIANT   instead, write a Chromium trace of one visit into traces/ (with --only and --visit: of which one)

@@ -46,8 +46,9 @@ export function probe({ limit, asks }) {
     for (let inner; met?.shadowRoot && (inner = met.shadowRoot.elementFromPoint(x, y)) && inner !== met; ) met = inner;
     return node.contains(met);
   };
-  // The other banner attaches its handlers before it puts its buttons into the page. Ours may be in the page before its script has come.
-  const handled = (node) => Boolean(node.closest("#cc-main") || window.consent);
+  // The other banner attaches its handlers before it puts its buttons into the page. Ours may be in the page before its script has come:
+  // then its buttons are those of a form, and a press is taken by the service.
+  const handled = (node) => Boolean(node.closest("#cc-main") || node.form || window.consent);
 
   let loaded = Infinity;
   addEventListener("load", () => (loaded = performance.now()));

@@ -28,7 +28,7 @@ const compose = (variant, returning, fragment) => {
   const mark = gate ?? (returning ? "" : 'type="text/plain"');
   return readFileSync(path.join(here, "page.html"), "utf8")
     .replace("<!--head-->", () => head)
-    .replace("<!--body-first-->", () => (variant.fragment ? fragment : ""))
+    .replace("<!--body-first-->", () => (variant.fragment && !returning ? fragment : ""))
     .replace("<!--body-last-->", () => last)
     .replaceAll(/<script gate\b/g, () => `<script ${mark}`.trimEnd());
 };

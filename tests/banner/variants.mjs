@@ -18,9 +18,11 @@ const peer = {
 export const variants = {
   empty: { title: "empty" },
   ours: { title: "ours", head: ours, gate, cookie: "consent", decides: true },
-  // `first` is what the service answers for banner.html; the site's templates would put it there.
+  // What the service answers for banner.html, as the site's templates would put it there: it is empty for who has chosen.
   page: { title: "ours, in the page", head: ours, fragment: true, gate, cookie: "consent", decides: true },
   vanilla: { title: "vanilla-cookieconsent", ...peer },
+  // The form for pages where a tag adapter must speak before every tag. It costs the first view; what it gains the next ones is asked here.
+  blocking: { title: "ours, blocking", extra: true, head: ours.replace("async ", ""), gate, cookie: "consent", decides: true },
   // Not in the documentation, so left out unless --with=tuned: the round trip from the module to what it imports is saved.
   tuned: {
     title: "vanilla-cookieconsent, preloaded",

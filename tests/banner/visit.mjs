@@ -17,7 +17,11 @@ const watched = 400;
 const patience = 30_000;
 
 /** `first`: nothing chosen yet. `returning`: *Accept all* was pressed, nothing is cached. `again`: that visitor's next page view. */
-export const visits = { first: "First visit", returning: "Returning visit, cold cache", again: "Next page view of a returning visit, within max-age" };
+export const visits = {
+  first: "First visit",
+  returning: "Returning visit, cold cache",
+  again: "Next page view of a returning visit, within max-age",
+};
 
 /** What the page asks for on its own account, banner or not. */
 const own = /^\/(first|returning|page)\//;
