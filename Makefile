@@ -19,6 +19,14 @@ widget: setup ## Build the banner: wasm, glue, loader into consent-wasm/dist
 build: widget ## Build target/release/consent with the banner in it
 	$(CARGO) build --locked --release -p consent-server
 
+NPM_PACKAGE ?= target/npm/consent-widget
+
+npm: ## Assemble the widget's npm package in target/npm/consent-widget
+	rm -rf '$(NPM_PACKAGE)'
+	mkdir -p '$(NPM_PACKAGE)/rules'
+	cp consent-wasm/npm/* consent-wasm/consent.d.ts LICENSE LICENSE-MIT LICENSE-APACHE '$(NPM_PACKAGE)'
+	cp consent-wasm/rules/*.json '$(NPM_PACKAGE)/rules'
+
 demo: build ## Run a small site with the banner (DEMO="--preset choice" for the other one)
 	target/release/consent demo $(DEMO)
 

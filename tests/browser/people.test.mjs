@@ -20,7 +20,7 @@ after(async () => {
 const person = (t, options) => arrive(t, gallery, options);
 const refusing = { notice: "close", choice: "reject" };
 const refuse = async (visitor, preset) => {
-  await control(visitor, refusing[preset]).click();
+  await banner(visitor).locator(`[data-consent-action="${refusing[preset]}"]`).click();
   await control(visitor, "open").waitFor();
 };
 const changes = (visitor, where = "changes") => visitor.page.locator(`[data-consent="${where}"] .changes`);
@@ -145,6 +145,34 @@ for (const preset of presets) {
     assert.deepEqual(visitor.posts(), []);
     assert.deepEqual(await visitor.cookies(), {});
   });
+}
+
+for (const [size, viewport] of [
+  ["320 px", { width: 320, height: 568 }],
+  ["1280 px", { width: 1280, height: 800 }],
+]) {
+  for (const preset of presets) {
+    test(`nothing of ours lies over what the keyboard reaches on the page (${preset}, ${size})`, async (t) => {
+      // At the lower edge, where lines begin, is where most pages have their last link.
+      const visitor = await person(t, { site: preset, viewport, style: "body { margin: 0 } :root { height: 100% } body { min-height: 100%; display: grid; align-content: space-between; box-sizing: border-box }" });
+      const covered = async () => {
+        const found = [];
+        for (const stop of ["The next note", "Example Gardens"]) {
+          await visitor.tabTo(({ text }) => text === stop, { most: 20 }).catch(() => {});
+          const hidden = await visitor.page.evaluate(() => {
+            const { left, right, top, bottom } = document.activeElement.getBoundingClientRect();
+            const points = [0.1, 0.5, 0.9].flatMap((x) => [0.1, 0.5, 0.9].map((y) => [left + x * (right - left), top + y * (bottom - top)]));
+            return points.every(([x, y]) => document.elementFromPoint(x, y) !== document.activeElement);
+          });
+          if (hidden) found.push(stop);
+        }
+        return found;
+      };
+      assert.deepEqual(await covered(), [], "with the first layer");
+      await refuse(visitor, preset);
+      assert.deepEqual(await covered(), [], "with the control that opens the settings");
+    });
+  }
 }
 
 /**
@@ -451,12 +479,28 @@ test("from right to left everything is mirrored, on a page from left to right to
       }),
     );
     assert.ok(uneven.every((gap) => gap <= 1), `tables begin where lines do, not ${uneven} px from there`);
+    // The number of a house stays before the name of its street.
+    const address = await settings(visitor).getByText("1 Example Lane").evaluate((node) => {
+      const words = document.createTreeWalker(node, NodeFilter.SHOW_TEXT).nextNode();
+      return [words.data.indexOf("1"), words.data.indexOf("Lane")].map((at) => {
+        const range = document.createRange();
+        range.setStart(words, at);
+        range.setEnd(words, at + 1);
+        return range.getBoundingClientRect().x;
+      });
+    });
+    assert.ok(address[0] < address[1], "what is written from left to right is read so");
     await visitor.page.keyboard.press("Escape");
     await refuse(visitor, "choice");
     const reopen = await control(visitor, "open").boundingBox();
     assert.ok(reopen.x + reopen.width > 1280 - 40, "the control that opens the settings is where lines begin");
     await visitor.context.close();
   }
+});
+
+test("a list in Arabic has Arabic commas", async (t) => {
+  const visitor = await person(t, { site: "choice", lang: "ar" });
+  assert.ok((await banner(visitor).innerText()).includes(`${said("statistics", "ar", "name")}، ${said("marketing", "ar", "name")}`));
 });
 
 test("only the language that is needed is sent", async (t) => {
@@ -571,8 +615,7 @@ for (const preset of presets) {
 
     if (preset === "notice") {
       test("Close answers what was asked, and leaves the other part its answer", async () => {
-        await control(visitor, "close").click();
-        await control(visitor, "open").waitFor();
+        await refuse(visitor, preset);
         await visitor.sent();
         const all = await records();
         assert.deepEqual(all.map(({ method, granted, denied, notice }) => [method, granted, denied, notice.version]), [

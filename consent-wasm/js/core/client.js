@@ -13,7 +13,10 @@ const drain = async () => {
   let later = true;
   try {
     // Two tabs must not send at the same time: the order of one browser's decisions is part of what they mean.
-    later = await (navigator.locks ? navigator.locks.request("consent-" + config.site, sendAll) : sendAll());
+    // Where storage is blocked, so are locks.
+    later = await (navigator.locks ? navigator.locks.request("consent-" + config.site, sendAll) : sendAll()).catch((error) =>
+      error.name === "SecurityError" ? sendAll() : true,
+    );
   } catch {}
   busy = false;
   if (later) {

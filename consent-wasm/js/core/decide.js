@@ -5,23 +5,23 @@ let turn;
 
 const decide = async (method, layer, granted, control, said, at) => {
   const mine = ++acts;
-  const { subject } = await ask();
-  const { prev: had } = recall();
-  let prev = had;
-  if (granted.length && subject && (!had || config.domain)) {
-    // This browser has lost its last decision, or another host of the site may have made a later one.
-    prev = await lastRecord(subject).catch(() => had);
-    if (mine !== acts) throw Error("consent: a later choice came first");
-  }
-  // One after the other: each is judged by what the one before has left.
-  const work = () => settle(method, layer, granted, control, said, at, had, prev);
-  turn = Promise.resolve(turn).then(work, work);
   try {
-    await turn;
+    const { subject } = await ask();
+    const { prev: had } = recall();
+    let prev = had;
+    if (granted.length && subject && (!had || config.domain)) {
+      // This browser has lost its last decision, or another host of the site may have made a later one.
+      prev = await lastRecord(subject).catch(() => had);
+      if (mine !== acts) throw Error("consent: a later choice came first");
+    }
+    // One after the other: each is judged by what the one before has left.
+    const work = () => settle(method, layer, granted, control, said, at, had, prev);
+    await (turn = Promise.resolve(turn).then(work, work));
   } catch (error) {
     // Nobody could be asked what a refusal means. It means at least that nothing is granted any more.
     if (judging === judgeThere && !granted.length) {
-      writeCookie({});
+      const [, version, , subject] = (cookiePairs()[0] || "").split(".");
+      writeCookie({ cookie: version && `1.${version}.${(at / 1e3) | 0}.${subject}..` });
       hold("none", [], config.c.flatMap(([id, refusable, , , services]) => (refusable ? [] : [id, ...services.map(([service]) => id + ":" + service)])));
     }
     throw error;

@@ -3,7 +3,9 @@
 const endpoint = (path) => address(`/v1/sites/${config.site}/${path}`);
 
 // Cookies go along to another host of the same site only where one cookie serves both.
-const request = (path, options) => fetch(endpoint(path), { credentials: config.domain ? "include" : "same-origin", ...options });
+// Inside another site the answer's body says all that its cookie would.
+const request = (path, options) =>
+  fetch(endpoint(path), { credentials: framed ? "omit" : config.domain ? "include" : "same-origin", ...options });
 
 // What cannot be used is an error, although it is JSON too.
 const json = async (path, options) => {
@@ -20,6 +22,7 @@ let loading;
 const fetchNotice = () =>
   (loading ||= json(`settings?lang=${config.lang}&since=${(cookiePairs()[0] || "").split(".")[1] || ""}`)
     .then(async (notice) => {
+      if (!notice.dialog) throw notice;
       if (notice.v > config.v) {
         Object.assign(config, { v: notice.v, days: notice.days, c: notice.c });
         publish(await ask());
@@ -36,9 +39,14 @@ const declared = new WeakSet();
 const declare = async (node) => {
   if (declared.has(node)) return;
   declared.add(node);
-  const tree = el(await json("declaration?lang=" + config.lang));
-  nameCountries(tree);
-  node.append(tree);
+  try {
+    const tree = el(await json("declaration?lang=" + config.lang));
+    nameCountries(tree);
+    node.append(tree);
+  } catch (error) {
+    declared.delete(node);
+    console.warn(error);
+  }
 };
 
 // Countries by their names in the page's language.

@@ -8,7 +8,7 @@ let dialog;
 const open = async (opener) => {
   const notice = await fetchNotice();
   // A second press, while the texts were on their way or over an open dialog.
-  if (dialog) return;
+  if (dialog?.isConnected) return;
   const holder = host("settings", settingsSheet);
   dialog = el(notice.dialog);
   nameCountries(dialog);
@@ -19,7 +19,7 @@ const open = async (opener) => {
     (opener?.isConnected ? opener : reopen())?.focus();
   };
   holder.shadowRoot.append(dialog);
-  document.body.append(holder);
+  document.documentElement.append(holder);
   dialog.showModal();
   emit("shown");
 };

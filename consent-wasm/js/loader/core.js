@@ -23,7 +23,7 @@ const load = () =>
 const act = async (method, layer, ids, control, said) => {
   if (ids.some((id) => listed(id)?.[1] !== 0)) {
     // In a tab of its own, the page can ask.
-    if (framed && config.frames) open(location.href);
+    if (framed && config.frames) open(location.href, "", "noopener");
     if (framed || !navigator.userActivation?.isActive) throw Error("consent: only a person grants");
   }
   const at = Date.now();
@@ -33,7 +33,7 @@ const act = async (method, layer, ids, control, said) => {
   return decide(method, layer, ids, control, said, at);
 };
 
-const settings = async (opener) => framed || (await load()).open(opener);
+const settings = async (opener) => outside || (await load()).open(opener);
 
 // Another tab may have decided, or this page was asleep (in the back/forward cache) while it did.
 const follow = ({ key, persisted }) => (key === config.name || (persisted && read()[0] !== cookies[0])) && load().then((core) => core.follow());

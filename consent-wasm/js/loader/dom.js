@@ -4,7 +4,8 @@
 // category's, where a text has room for it.
 const el = ([tag, attributes, ...children], name) => {
   const node = document.createElement(tag);
-  for (const key in attributes) node.setAttribute(key, attributes[key]);
+  // Not for-in: a page may have put something on Object.prototype.
+  for (const key of Object.keys(attributes)) node.setAttribute(key, attributes[key]);
   node.append(...children.map((child) => (child.map ? el(child, name) : child.replace("{category}", name))));
   return node;
 };

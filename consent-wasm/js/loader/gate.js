@@ -13,7 +13,7 @@ const start = (node) => {
   // The same node is put back, not a copy: its text never passes through a string, so strict CSP, nonces and Trusted Types hold.
   node.remove();
   node.type = type || "";
-  if (node.src && !node.hasAttribute("async")) {
+  if ((node.src || type === "module") && !node.hasAttribute("async")) {
     // Scripts put in by script are async unless told otherwise; written ones run in document order.
     node.async = false;
     if (type !== "module") {

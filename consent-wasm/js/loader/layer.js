@@ -7,8 +7,10 @@ const root = host("control");
 const status = el(["p", { role: "status", class: "toast" }]);
 root.shadowRoot.append(status);
 
+// Inside another site, where the site has not asked for more.
+const outside = framed && !config.frames;
 // Nothing of ours is drawn: the page draws for itself, or is shown inside another site.
-const mute = config.headless || (framed && !config.frames);
+const mute = config.headless || outside;
 if (!mute) documentElement.append(root);
 
 // The live region is there before its words, or they are not read out.
@@ -77,7 +79,7 @@ const showLayer = (again) => {
   if (!layer?.shadowRoot) {
     layer?.remove();
     layer = host("banner");
-    layer.shadowRoot.append(el(["slot"]), el(["slot", { name: "a" }]));
+    layer.shadowRoot.append(el(["slot", 0]), el(["slot", { name: "a" }]));
     layer.append(...config.l.map((part) => el(part)));
   }
   layer.ariaLabel = layer.children[0].textContent;
@@ -89,9 +91,9 @@ const showLayer = (again) => {
   // seen when somebody decides.
   setTimeout(() => load().catch(() => {}), 300);
   // First in the order of the keyboard, without taking the focus. Beside the body, not in it: there it is drawn before the body has
-  // begun, and stays when an application draws its body anew.
-  if (!layer.isConnected) documentElement.prepend(layer);
-  keepClear(layer.offsetHeight + 32 + "px");
+  // begun, and stays when an application draws its body anew. One that came in the page's HTML goes there too, unless somebody is in it.
+  if (!layer.contains(document.activeElement)) documentElement.prepend(layer);
+  new ResizeObserver(() => layer && keepClear(layer.offsetHeight + 32 + "px")).observe(layer);
   emit("shown");
 };
 
@@ -102,16 +104,4 @@ const showReopen = () => {
     // A node that is put where it is loses the focus all the same.
     if (!reopen.isConnected) root.shadowRoot.append(reopen);
   }
-};
-
-// Pages that draw themselves anew (single-page apps) throw out what they do not know. It comes back, but in its own time: where
-// somebody's blocker takes it out, the two must not keep the page busy.
-let missing;
-const stay = () => {
-  if (!mute && !(layer || root).isConnected)
-    missing ||= setTimeout(() => {
-      missing = 0;
-      if (layer) documentElement.prepend(layer);
-      documentElement.append(root);
-    }, 500);
 };

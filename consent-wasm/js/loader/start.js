@@ -5,7 +5,6 @@ const page = [config, address, signals, framed, el, host, hold, say, emit, act, 
 
 new MutationObserver((changes) => {
   if (changes.some((change) => change.addedNodes.length)) {
-    stay();
     scan();
   }
 }).observe(document, { childList: true, subtree: true });

@@ -132,7 +132,7 @@ fn draw(variant: &Variant) -> anyhow::Result<String> {
     let notice = notice(variant)?;
     let shown = notice.for_language(&Language::parse(variant.language)?);
     let theme = notice.theme().css();
-    let sheets: &[&str] = if variant.settings { &["banner.css", "settings.css"] } else { &["banner.css"] };
+    let sheets: &[&str] = if variant.settings { &["banner.css", "page.css", "settings.css"] } else { &["banner.css"] };
     let style = widget::style(sheets, &theme, false, None);
     let body = if variant.settings {
         let main = render::settings_page(&shown, &Standing::default(), "/gallery", &[], "/gallery").html();

@@ -269,7 +269,7 @@ fn is_loopback(origin: &str) -> bool {
     } else {
         rest.split(':').next().unwrap_or(rest)
     };
-    matches!(host, "localhost" | "127.0.0.1" | "[::1")
+    matches!(host, "localhost" | "127.0.0.1" | "[::1") || host.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -282,6 +282,7 @@ mod tests {
             ("http://localhost:8080", true),
             ("http://127.0.0.1", true),
             ("http://[::1]:3000", true),
+            ("http://shop.localhost:1", true),
             ("https://localhost", false),
             ("http://localhost.example", false),
             ("http://gardens.example", false),

@@ -144,9 +144,10 @@ pub(super) async fn read(
     Ok((decision, layers::after(site, headers, fields.back.as_deref())))
 }
 
-/// Leads the browser back to its page; says what was done where it is not known.
+/// Leads the browser back to its page, or to the site where that is not known; says what was done where not even that is.
 pub(super) fn answer(site: &Arc<Site>, method: Method, language: &Language, back: Option<String>) -> Response {
-    if let Some(back) = back.and_then(|back| HeaderValue::from_str(&back).ok()) {
+    let home = || site.settings.origins.first().map(|origin| format!("{origin}/"));
+    if let Some(back) = back.or_else(home).and_then(|back| HeaderValue::from_str(&back).ok()) {
         let mut response = StatusCode::SEE_OTHER.into_response();
         response.headers_mut().insert(header::LOCATION, back);
         return response;

@@ -193,6 +193,8 @@ pub(in crate::http) struct BannerAsked {
     style: Option<String>,
     /// The nonce of the page's policy, for the style in the page.
     nonce: Option<String>,
+    /// The address of the page, to lead back to after a choice, where the page sends no `Referer`.
+    page: Option<String>,
 }
 
 /// The first layer as HTML, for a page that carries it from the start; nothing for a visitor who has chosen.
@@ -236,7 +238,8 @@ pub(in crate::http) async fn banner(
         );
         let shown = published.notice.for_language(&language);
         let path = |name: &str| format!("/v1/sites/{}/{name}", site.id);
-        let hidden = fields(&app, &site, &shown, &visitor, "first")?;
+        let mut hidden = fields(&app, &site, &shown, &visitor, "first")?;
+        hidden.extend(asked.page.as_deref().and_then(|page| page_of(&site, page)).map(|page| ("back", page)));
         let form = render::Form { action: path("decisions"), settings: path("settings.html"), hidden };
         render::banner_html(&shown, &style, visitor.signalled(), Some(&form))
     };
@@ -322,7 +325,7 @@ pub(in crate::http) async fn settings_page(
     // In a shadow root, because the style is the dialog's.
     let body = format!(
         "<section data-consent=\"settings\"><template shadowrootmode=\"open\">{}{main}</template></section>",
-        widget::style(&["banner.css", "settings.css"], "", true, None),
+        widget::style(&["banner.css", "page.css", "settings.css"], "", true, None),
     );
     // The answer to the form leads back to the page, which a policy counts as part of sending it.
     let to: Vec<_> = site.settings.origins.iter().map(String::as_str).collect();
