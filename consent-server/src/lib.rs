@@ -9,6 +9,7 @@ pub mod clock;
 pub mod export;
 pub mod http;
 pub mod keys;
+pub mod page_lint;
 pub mod random;
 pub mod signers;
 pub mod store;

@@ -5,6 +5,7 @@ mod cli;
 mod crash;
 mod durability;
 mod layers;
+mod lint_page;
 mod malformed;
 mod openapi;
 mod parity;

@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod export;
 mod key;
+mod lint_page;
 mod notice;
 mod serve;
 mod site;
@@ -47,6 +48,8 @@ enum Command {
     /// Check and publish notices
     #[command(subcommand)]
     Notice(notice::Command),
+    /// Look through a page for what loads before a choice
+    LintPage(lint_page::Args),
     /// Export the records of a site with their proof
     Export(export::Args),
     /// Check an export or a receipt offline
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Site(command) => site::run(command),
         Command::Key(command) => key::run(command),
         Command::Notice(command) => notice::run(command),
+        Command::LintPage(args) => lint_page::run(&args),
         Command::Export(args) => export::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Doctor(args) => doctor::run(&args),

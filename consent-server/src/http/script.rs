@@ -80,7 +80,8 @@ pub(super) fn compose(site: &Site, published: &Published, language: &Language, w
         set("langs", json!(others));
     }
     let mut config = literal(&config);
-    let adapters: Vec<_> = notice.adapters().iter().filter_map(|a| adapter(a, &published.outline)).collect();
+    let adapters = notice.adapters().iter().filter_map(|a| adapter(a, &published.outline));
+    let adapters: Vec<_> = adapters.chain(wanted.debug.then(|| debug(&published.outline)).flatten()).collect();
     if !adapters.is_empty() {
         // It is an object literal, so functions may stand in it.
         config.truncate(config.len() - 1);
@@ -123,6 +124,16 @@ fn adapter(adapter: &Adapter, outline: &Outline) -> Option<String> {
     // How a site loads its tags is no business of the browser's.
     let options = json!(Options { advanced: false, ..adapter.options.clone() });
     Some(format!("[{function},{},{}]", inert(&map.into()), inert(&options)))
+}
+
+/// Development mode in the place of an adapter: it is told the ids that there are.
+fn debug(outline: &Outline) -> Option<String> {
+    let (_, function) = widget::ADAPTERS.iter().find(|(name, _)| *name == widget::DEBUG)?;
+    let ids = outline.categories.iter().flat_map(|category| {
+        let services = category.services.iter().map(move |service| format!("{}:{}", category.id, service.id));
+        std::iter::once(category.id.to_string()).chain(services)
+    });
+    Some(format!("[{function},{},null]", json!(ids.collect::<Vec<_>>())))
 }
 
 /// JSON as JavaScript in the fewest bytes: names without quotes, no empty attributes.

@@ -57,6 +57,9 @@ pub(crate) struct Dist {
     types: String,
 }
 
+/// The name among the adapters of what is served to developers only.
+pub(crate) const DEBUG: &str = "debug";
+
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 impl Dist {

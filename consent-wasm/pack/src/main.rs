@@ -66,11 +66,12 @@ fn main() -> Result<()> {
     let sheets = [("banner.css", banner_css), ("settings.css", settings_css), ("page.css", page_css)];
 
     let mut adapters = Vec::new();
-    for name in ADAPTERS {
-        let name = format!("adapters/{name}.js");
+    let sources = ADAPTERS.iter().map(|name| (*name, format!("adapters/{name}.js")));
+    // Takes the place of an adapter in the consent.js of those who ask for it.
+    for (name, source) in sources.chain([(dist::DEBUG, "debug.js".to_owned())]) {
         let code =
-            script::expression(&read(&home, &format!("js/{name}"))?).with_context(|| format!("minify {name}"))?;
-        adapters.push((name, code));
+            script::expression(&read(&home, &format!("js/{source}"))?).with_context(|| format!("minify {source}"))?;
+        adapters.push((format!("adapters/{name}.js"), code));
     }
 
     let types = read(&home, "consent.d.ts")?;
