@@ -38,8 +38,8 @@ fn a_form_is_recorded_and_leads_back_to_its_page() {
         let ids: Vec<_> = cookie.granted.iter().map(ToString::to_string).collect();
         assert_eq!(ids.join("~"), granted, "{fields}");
         assert_eq!(cookie.subject.is_some(), !granted.is_empty(), "{fields}: who refuses carries no ID");
-        if cookie.subject.is_some() {
-            assert!(api.allowed(cookie.subject.unwrap(), "statistics"), "{fields}");
+        if let Some(subject) = cookie.subject {
+            assert!(api.allowed(subject, "statistics"), "{fields}");
         }
     }
 }
@@ -199,7 +199,7 @@ fn the_judge_answers_as_the_widget_does_and_keeps_nothing() {
     assert_eq!(answer.header("cache-control"), "no-store");
     api.send("POST", "/v1/sites/nowhere/judge", &[], b"").expect(404);
     api.send("POST", "/v1/sites/demo/judge", &[], &[0xff]).expect(422);
-    api.send("POST", "/v1/sites/demo/judge", &[], &[b'x'; 20_000]).expect(413);
+    api.send("POST", "/v1/sites/demo/judge", &[], &vec![b'x'; 20_000]).expect(413);
     assert_eq!(log_size(server.data()), before);
 }
 

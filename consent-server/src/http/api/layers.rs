@@ -311,7 +311,7 @@ pub(in crate::http) async fn settings_page(
     let standing = Standing {
         granted,
         subject: cookie.and_then(|cookie| cookie.subject).map(|subject| subject.to_string()),
-        chosen_on: cookie.map(|cookie| day(cookie.decided_at.to_string())),
+        chosen_on: cookie.map(|cookie| day(&cookie.decided_at.to_string())),
         signalled: visitor.signalled(),
         outdated: status == Status::Outdated,
     };
@@ -335,8 +335,8 @@ pub(in crate::http) async fn settings_page(
 }
 
 /// The day of an RFC 3339 time, and the minute, in UTC.
-fn day(time: String) -> String {
-    time.get(..16).map_or(time.clone(), |minute| format!("{} UTC", minute.replace('T', " ")))
+fn day(time: &str) -> String {
+    time.get(..16).map_or_else(|| time.to_owned(), |minute| format!("{} UTC", minute.replace('T', " ")))
 }
 
 /// What the notice in force declares, as a page, or as a part of one.
