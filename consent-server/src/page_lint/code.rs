@@ -18,7 +18,7 @@ const fn call(kind: Kind, name: &'static str, words: &'static [&'static str]) ->
 
 use Kind::{Advertising, Analytics};
 
-/// From the vendors' installation guides, as of 2026-11-26. Short names only as they are called there: `ga(` and `hj(` are also what
+/// From the vendors' installation guides, as of 2026-11-24. Short names only as they are called there: `ga(` and `hj(` are also what
 /// minifiers call functions.
 const CALLS: &[Call] = &[
     call(

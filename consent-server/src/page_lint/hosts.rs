@@ -1,6 +1,6 @@
 //! Hosts that pages of others load from: what each is, and under which category it usually falls.
 //!
-//! As of 2026-11-26. The hosts are those of the vendors' own installation and Content-Security-Policy guides (Google's for
+//! As of 2026-11-24. The hosts are those of the vendors' own installation and Content-Security-Policy guides (Google's for
 //! example: developers.google.com/tag-platform/security/guides/csp). The categories were compared with the tracker protection list of
 //! Disconnect (2026-08-07); where that goes by the owner, this goes by the product. A host that is missing here is still reported, as
 //! unknown.
