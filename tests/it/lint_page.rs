@@ -335,6 +335,7 @@ fn what_cannot_be_checked_says_why() {
         (tiny.url("/cut"), ""),
         (tiny.url("/nonsense"), ""),
         (format!("http://{closed}/"), ""),
+        (format!("https://{}/", tiny.at), ""),
         ("http://".to_owned(), ""),
         ("http://host.invalid/".to_owned(), ""),
         (binary.path().to_owned(), "not HTML"),
