@@ -754,9 +754,7 @@ fn a_body_that_is_no_decision_is_refused_with_what_and_where_and_records_nothing
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(log_size(server.data()), size);
-    for kind in
-        ["", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/html", "application/jsonp"]
-    {
+    for kind in ["", "application/octet-stream", "multipart/form-data; boundary=x", "text/html", "application/jsonp"] {
         let mut headers = vec![("origin", ORIGIN)];
         headers.extend((!kind.is_empty()).then_some(("content-type", kind)));
         let body = DecisionBody::save(&["statistics"]).0.to_string();

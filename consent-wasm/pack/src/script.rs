@@ -71,13 +71,13 @@ fn quoted(code: &str) -> String {
             (b'`', _) => {
                 let end = rest.find('`').unwrap_or(rest.len());
                 let text = &rest[..end];
-                if !text.contains(['$', '"', '\\', '\n']) {
-                    out.extend(["\"", text, "\""]);
-                    rest = rest.get(end + 1..).unwrap_or_default();
-                } else {
+                if text.contains(['$', '"', '\\', '\n']) {
                     out.push('`');
                     templates.push(0);
                     rest = template(rest, &mut out, &mut templates);
+                } else {
+                    out.extend(["\"", text, "\""]);
+                    rest = rest.get(end + 1..).unwrap_or_default();
                 }
             }
             (other, _) => out.push(char::from(other)),
