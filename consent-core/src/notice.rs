@@ -459,7 +459,8 @@ impl Draft {
             "optional" => {
                 let optional = self.categories.iter().filter(|category| !category.necessary);
                 let names: Vec<_> = optional.filter_map(|category| Some(&*category.text.get(language)?.name)).collect();
-                (!names.is_empty()).then(|| names.join(", "))
+                let comma = if crate::texts::primary(language) == "ar" { "، " } else { ", " };
+                (!names.is_empty()).then(|| names.join(comma))
             }
             _ => None,
         })

@@ -3,11 +3,13 @@
 use super::{Node, el, pair, words};
 use crate::notice::{PublicCategory, PublicCookie, PublicNotice, PublicService, Transfer};
 
-/// Everything the notice declares, as a section without a look of its own: the page that holds it has one. Headings begin at level 3.
+/// Everything the notice declares, as a section without a look of its own: the page that holds it has one. Headings begin at level 2
+/// where it is the whole of a page, else at level 3.
 ///
 /// # Standards
 /// GDPR Art. 13(1)(a), (c), (e), (f), 13(2)(a); CJEU C-673/17: how long cookies live and who may read them.
-pub fn declaration(notice: &PublicNotice<'_>) -> Node {
+pub fn declaration(notice: &PublicNotice<'_>, whole: bool) -> Node {
+    let [category_heading, heading] = if whole { ["h2", "h3"] } else { ["h3", "h4"] };
     let texts = notice.texts;
     let controller = notice.controller;
     let lines = [Some(&controller.name), Some(&controller.address), Some(&controller.contact), controller.dpo.as_ref()];
@@ -19,10 +21,10 @@ pub fn declaration(notice: &PublicNotice<'_>) -> Node {
         let necessary = category.necessary.then(|| el("p").text(&texts.always_on));
         el("section")
             .with("data-consent-category", category.id.as_str())
-            .add(el("h3").text(category.name))
+            .add(el(category_heading).text(category.name))
             .all(necessary)
             .add(el("p").text(category.purpose))
-            .all(details(notice, category, "h4"))
+            .all(details(notice, category, heading))
     });
     el("section").with("lang", notice.language.as_str()).add(facts).all(categories)
 }

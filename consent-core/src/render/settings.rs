@@ -75,7 +75,7 @@ pub fn settings_page(
     let texts = notice.texts;
     let categories = notice.categories.iter().map(|category| {
         let on = category.necessary || standing.granted.iter().any(|id| id == category.id.as_str());
-        let details = el("div").with("class", "details").all(declaration::details(notice, category, HEADING));
+        let details = el("div").with("class", "details").all(declaration::details(notice, category, "h2"));
         switch(notice, category, on).add(details)
     });
     let note = |holds: bool, text: &str| holds.then(|| el("p").with("class", "note").text(text));

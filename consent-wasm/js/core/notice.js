@@ -43,9 +43,8 @@ const declare = async (node) => {
     const tree = el(await json("declaration?lang=" + config.lang));
     nameCountries(tree);
     node.append(tree);
-  } catch (error) {
+  } catch {
     declared.delete(node);
-    console.warn(error);
   }
 };
 

@@ -101,7 +101,7 @@ const download = async () => {
   const response = await request(`records/${record}/receipt`, { headers: { "consent-subject": subject } });
   if (!response.ok) throw response;
   const href = URL.createObjectURL(await response.blob());
-  el(["a", { href, download: `consent-${record}.receipt` }]).click();
+  el(["a", { href, download: `consent-${record}.tlog-proof` }]).click();
   URL.revokeObjectURL(href);
 };
 

@@ -23,7 +23,7 @@ const load = () =>
 const act = async (method, layer, ids, control, said) => {
   if (ids.some((id) => listed(id)?.[1] !== 0)) {
     // In a tab of its own, the page can ask.
-    if (framed && config.frames) open(location.href, "", "noopener");
+    if (framed && config.frames) open(location.href);
     if (framed || !navigator.userActivation?.isActive) throw Error("consent: only a person grants");
   }
   const at = Date.now();

@@ -55,7 +55,7 @@ const openSettings = pressed((_, node) => settings(node));
 // What the keyboard reaches is not left under the layer, the end of the page neither (WCAG 2.4.11).
 const keepClear = (height) => {
   const { style } = documentElement;
-  style.scrollPaddingBlock = style.paddingBottom = height;
+  style.scrollPaddingBottom = style.paddingBottom = height;
 };
 
 const hideLayer = () => {

@@ -136,9 +136,7 @@ fn draw(variant: &Variant) -> anyhow::Result<String> {
     let style = widget::style(sheets, &theme, false, None);
     let body = if variant.settings {
         let main = render::settings_page(&shown, &Standing::default(), "/gallery", &[], "/gallery").html();
-        format!(
-            "<section data-consent=\"settings\"><template shadowrootmode=\"open\">{style}{main}</template></section>"
-        )
+        format!("<section data-consent-page><template shadowrootmode=\"open\">{style}{main}</template></section>")
     } else {
         render::banner_html(&shown, &style, false, None)
     };

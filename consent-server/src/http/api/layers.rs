@@ -132,7 +132,7 @@ pub(in crate::http) async fn declaration(
     let site = caller::site(&app, &site)?;
     let published = in_force(&site)?;
     let language = language(&published.notice, asked.lang.as_deref(), &headers);
-    let make = || render::declaration(&published.notice.for_language(&language)).json().to_string();
+    let make = || render::declaration(&published.notice.for_language(&language), false).json().to_string();
     let key = key(&site, published, format!("declaration {language}"));
     let mut response = app.scripts.answer(&headers, key, JSON, SOON, make);
     vary(&mut response, asked.lang.is_none());
@@ -324,7 +324,7 @@ pub(in crate::http) async fn settings_page(
     let main = render::settings_page(&shown, &standing, &action, &hidden, &back).html();
     // In a shadow root, because the style is the dialog's.
     let body = format!(
-        "<section data-consent=\"settings\"><template shadowrootmode=\"open\">{}{main}</template></section>",
+        "<section data-consent-page><template shadowrootmode=\"open\">{}{main}</template></section>",
         widget::style(&["banner.css", "page.css", "settings.css"], "", true, None),
     );
     // The answer to the form leads back to the page, which a policy counts as part of sending it.
@@ -363,7 +363,7 @@ pub(in crate::http) async fn declaration_page(
     let whole = asked.fragment.is_none();
     let make = || {
         let shown = published.notice.for_language(&language);
-        let section = render::declaration(&shown).html();
+        let section = render::declaration(&shown, whole).html();
         if whole {
             let title = &shown.texts.services;
             let heading = Node::Element("h1", Vec::new(), vec![Node::Text(title.clone())]).html();
