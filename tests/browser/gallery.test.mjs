@@ -52,7 +52,7 @@ for (const preset of presets) {
           visitor = await arrive(null, gallery, { site: preset, lang, viewport, colorScheme });
         });
         after(async () => {
-          await together(visitor, pictures, width === 320 ? 4 : 2, file(preset, lang, width, colorScheme));
+          if (pictures.length) await together(visitor, pictures, width === 320 ? 4 : 2, file(preset, lang, width, colorScheme));
           await visitor.context.close();
         });
 

@@ -13,7 +13,11 @@ pub fn declaration(notice: &PublicNotice<'_>, whole: bool) -> Node {
     let texts = notice.texts;
     let controller = notice.controller;
     let lines = [Some(&controller.name), Some(&controller.address), Some(&controller.contact), controller.dpo.as_ref()];
-    let lines = lines.into_iter().flatten().filter(|line| !line.is_empty()).map(|line| el("div").text(line));
+    let lines = lines
+        .into_iter()
+        .flatten()
+        .filter(|line| !line.is_empty())
+        .map(|line| el("div").with("dir", "auto").text(line));
     let facts = el("dl")
         .add(pair(&texts.controller, lines))
         .all((!texts.version.is_empty()).then(|| pair(&texts.version, [words(&notice.version.to_string())])));
@@ -71,7 +75,7 @@ fn one(notice: &PublicNotice<'_>, service: &PublicService<'_>) -> Node {
     let head =
         row("th", [&texts.cookie_name, &texts.cookie_lifetime, &texts.cookie_purpose].map(|text| words(text)).into());
     let cookie = |cookie: &PublicCookie<'_>| {
-        row("td", vec![el("code").text(cookie.name), words(cookie.lifetime), words(cookie.purpose)])
+        row("td", vec![el("code").with("dir", "ltr").text(cookie.name), words(cookie.lifetime), words(cookie.purpose)])
     };
     let table = el("table")
         .with("aria-label", texts.cookies.as_str())

@@ -79,7 +79,10 @@ pub fn settings_page(
         switch(notice, category, on).add(details)
     });
     let note = |holds: bool, text: &str| holds.then(|| el("p").with("class", "note").text(text));
-    let id = standing.subject.as_ref().map_or_else(|| words(&texts.no_consent_id), |id| el("code").text(id));
+    let id = standing
+        .subject
+        .as_ref()
+        .map_or_else(|| words(&texts.no_consent_id), |id| el("code").with("dir", "ltr").text(id));
     let identity = el("dl")
         .add(pair(&texts.consent_id, [id]))
         .all(standing.chosen_on.as_ref().map(|date| pair(&texts.chosen_on, [words(date)])));
@@ -160,7 +163,11 @@ fn switch(notice: &PublicNotice<'_>, category: &PublicCategory<'_>, on: bool) ->
 fn about(notice: &PublicNotice<'_>) -> [Node; 2] {
     let controller = notice.controller;
     let lines = [Some(&controller.name), Some(&controller.address), Some(&controller.contact), controller.dpo.as_ref()];
-    let lines = lines.into_iter().flatten().filter(|line| !line.is_empty()).map(|line| el("div").text(line));
+    let lines = lines
+        .into_iter()
+        .flatten()
+        .filter(|line| !line.is_empty())
+        .map(|line| el("div").with("dir", "auto").text(line));
     [
         el("dl").add(pair(&notice.texts.controller, lines)),
         el("a").with("class", "link").with("href", notice.privacy_policy).text(&notice.texts.privacy_policy),
