@@ -179,11 +179,12 @@ function look() {
   };
   /** The words' contrast with what is behind them. */
   const legibility = (node) => contrast(over(rgba(getComputedStyle(node).color), ground(node)), ground(node));
-  /** The words in a control that go on in the next line. */
+  /** The words that go on in the next line, but for names in code. */
   const torn = (node) => {
     const words = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
     const found = [];
     while (words.nextNode()) {
+      if (words.currentNode.parentNode.matches("code")) continue;
       for (const { 0: word, index } of words.currentNode.data.matchAll(/[\p{L}\p{N}]+/gu)) {
         const range = document.createRange();
         range.setStart(words.currentNode, index);
@@ -203,7 +204,7 @@ function look() {
       if (left < -0.5 || right > clientWidth + 0.5) found.push(`outside the window: ${name(node)} ${left} to ${right}`);
       if (node.scrollWidth > node.clientWidth + 1 && style.overflowX !== "visible") found.push(`wider than its box: ${name(node)} ${node.scrollWidth} in ${node.clientWidth}`);
       if (node.matches("button") && (node.scrollWidth > node.clientWidth + 1 || node.scrollHeight > node.clientHeight + 1)) found.push(`cut off: ${name(node)}`);
-      if (node.matches("button, a")) found.push(...torn(node).map((word) => `torn: ${word} in ${name(node)}`));
+      if (node.matches("button, a, label, th, td")) found.push(...torn(node).map((word) => `torn: ${word} in ${name(node)}`));
     }
     // The first say it: what holds them is too wide.
     return found.slice(0, 6);
