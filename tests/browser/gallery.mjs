@@ -198,16 +198,17 @@ function look() {
   const faults = () => {
     const { clientWidth, scrollWidth } = document.documentElement;
     const found = scrollWidth > clientWidth ? [`the page scrolls sideways: ${scrollWidth} in ${clientWidth}`] : [];
+    const words = [];
     for (const node of ours()) {
       const { left, right } = node.getBoundingClientRect();
       const style = getComputedStyle(node);
       if (left < -0.5 || right > clientWidth + 0.5) found.push(`outside the window: ${name(node)} ${left} to ${right}`);
       if (node.scrollWidth > node.clientWidth + 1 && style.overflowX !== "visible") found.push(`wider than its box: ${name(node)} ${node.scrollWidth} in ${node.clientWidth}`);
       if (node.matches("button") && (node.scrollWidth > node.clientWidth + 1 || node.scrollHeight > node.clientHeight + 1)) found.push(`cut off: ${name(node)}`);
-      if (node.matches("button, a, label, th, td")) found.push(...torn(node).map((word) => `torn: ${word} in ${name(node)}`));
+      if (node.matches("button, a, label, th, td")) words.push(...torn(node).map((word) => `torn: ${word} in ${name(node)}`));
     }
     // The first say it: what holds them is too wide.
-    return found.slice(0, 6);
+    return [...found.slice(0, 6), ...words.slice(0, 6)];
   };
   /** How many pixels above and below each other belong to a control, by touching them. */
   const reach = (node) => {
