@@ -25,7 +25,7 @@ const cookieNames = () => document.cookie.split("; ").map((pair) => pair.split("
 // for its whole life, and one that a script writes only seven days.
 const writeCookie = ({ cookie }) => {
   const { name, days, domain } = config;
-  const found = cookiePairs();
+  const found = read();
   const want = cookie ? [name + "=" + cookie] : [];
   if (found.join() !== want.join()) {
     // Where a page may not keep cookies, what holds holds for this page view.

@@ -20,9 +20,9 @@ const decide = async (method, layer, granted, control, said, at) => {
   } catch (error) {
     // Nobody could be asked what a refusal means. It means at least that nothing is granted any more.
     if (judging === judgeThere && !granted.length) {
-      const [, version, , subject] = (cookiePairs()[0] || "").split(".");
+      const [, version, , subject] = (read()[0] || "").split(".");
       writeCookie({ cookie: version && `1.${version}.${(at / 1e3) | 0}.${subject}..` });
-      hold("none", [], config.c.flatMap(([id, refusable, , , services]) => (refusable ? [] : [id, ...services.map(([service]) => id + ":" + service)])));
+      hold("none", [], expand([]));
     }
     throw error;
   }
@@ -35,7 +35,7 @@ const settle = async (method, layer, granted, control, said, at, had, prev) => {
   const { prev: last } = recall();
   // Another act came in between.
   if (last !== had) prev = last;
-  said = !!said && signalled();
+  said = !!said && signalled;
   const random = Array.from(crypto.getRandomValues(new Uint8Array(26)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   // An id of the page's own making must not end the line it stands in.
   const ids = granted.map((id) => (id + "").replace(/\s/g, "?"));

@@ -1,19 +1,9 @@
 // The border to the Rust core: one question in lines of text, one answer (consent-wasm/src/lib.rs says what each line means).
 
 // What js/loader/start.js hands over, in its order.
-let config, address, signals, framed, el, host, hold, say, emit, act, once, showLayer, hideLayer, showReopen, reopen;
+let config, address, signals, signalled, framed, read, expand, el, host, hold, say, emit, pressed, act, once, showLayer, hideLayer, showReopen, reopen;
 
-const signalled = () => signals.gpc || signals.dnt;
 const list = (text) => (text ? text.split("~") : []);
-
-// The consent cookie as the page sees it; nothing where a page may not look.
-const cookiePairs = () => {
-  try {
-    return document.cookie.split("; ").filter((pair) => pair.startsWith(config.name + "="));
-  } catch {
-    return [];
-  }
-};
 
 // Where the page's policy forbids WebAssembly, the same core answers on the server.
 let judging = judge;
@@ -26,12 +16,12 @@ const judgeThere = async (lines) => {
 const ask = async (...more) => {
   const { v, days, idr, name, c } = config;
   const lines = [
-    ["n", v, days, +signalled(), +!!idr, Date.now()],
+    ["n", v, days, +signalled, +!!idr, Date.now()],
     ...c.flatMap(([id, refusable, marked, since, services]) => [
       ["c", id, +!refusable, marked, since],
       ...services.map((service) => ["s", ...service]),
     ]),
-    ["k", name, cookiePairs().join("; ")],
+    ["k", name, read().join("; ")],
     ...recall().queue.map(({ decided_at, signals, method, layer, granted, subject, notice }) => [
       "q", Date.parse(decided_at), +signals.said, method, layer, granted.join("~"), subject, notice,
     ]),

@@ -20,7 +20,7 @@ let loading;
 // consent.js may be older than the notice in force (it is cached): what a person reads in the settings is what they decide on, so
 // the newer version takes over.
 const fetchNotice = () =>
-  (loading ||= json(`settings?lang=${config.lang}&since=${(cookiePairs()[0] || "").split(".")[1] || ""}`)
+  (loading ||= json(`settings?lang=${config.lang}&since=${(read()[0] || "").split(".")[1] || ""}`)
     .then(async (notice) => {
       if (!notice.dialog) throw notice;
       if (notice.v > config.v) {

@@ -31,7 +31,7 @@ const enliven = async ({ t, changes }) => {
   const status = find("[role=status]");
   const switches = [...dialog.querySelectorAll("input")].map((input) => toggle(input, t, granted));
 
-  find(".signal").hidden = !signalled();
+  find(".signal").hidden = !signalled;
   if (stands === "outdated") {
     const outdated = find(".note");
     outdated.hidden = false;
@@ -40,43 +40,37 @@ const enliven = async ({ t, changes }) => {
   const receive = control("receipt");
   await tell(find("[data-identity]"), receive, t);
 
-  const press = (action, work) => {
-    control(action).onclick = async ({ target }) => {
-      target.ariaBusy = "true";
-      status.textContent = "";
-      try {
-        await work();
-      } catch (error) {
-        console.warn(error);
-        status.textContent = t.error;
-      }
-      target.ariaBusy = null;
-    };
-  };
-  press("close", () => dialog.close());
-  press("receipt", download);
-  press("save", async () => {
-    const ids = switches.flatMap(({ chosen }) => chosen());
-    await act("save", "settings", ids, "save", signalled());
-    dialog.close();
-    say(t.saved);
-  });
-  press("forget", async () => {
-    await act("forget", "settings", [], "forget");
-    for (const { clear } of switches) clear();
-    // There is nothing left to cancel.
-    control("close").textContent = t.close;
-    receipt = 0;
-    await tell(find("[data-identity]"), receive, t);
-    status.textContent = t.forgotten;
-  });
-  for (const more of dialog.querySelectorAll(".more[aria-expanded]"))
-    more.onclick = () => {
+  const tellHere = (text) => (status.textContent = text);
+  const acts = {
+    close: () => dialog.close(),
+    receipt: download,
+    details: (more) => {
       const details = more.nextSibling;
       details.hidden = !details.hidden;
       more.ariaExpanded = !details.hidden;
       more.textContent = details.hidden ? t.details : t.hide_details;
-    };
+    },
+    save: async () => {
+      const ids = switches.flatMap(({ chosen }) => chosen());
+      await act("save", "settings", ids, "save", signalled);
+      dialog.close();
+      say(t.saved);
+    },
+    forget: async () => {
+      await act("forget", "settings", [], "forget");
+      for (const { clear } of switches) clear();
+      // There is nothing left to cancel.
+      control("close").textContent = t.close;
+      receipt = 0;
+      await tell(find("[data-identity]"), receive, t);
+      tellHere(t.forgotten);
+    },
+  };
+  dialog.onclick = pressed((control, node) => {
+    // What was said stays while somebody only reads on.
+    if (control !== "details") tellHere("");
+    return acts[control](node);
+  }, tellHere);
 };
 
 // Which ID the choice is kept under, since when, and whether there is a receipt to be had for it.

@@ -22,7 +22,7 @@ const show = async (now) => {
 
 // The loader has found a cookie or a queue that it does not judge itself.
 const resume = async () => {
-  if (!cookiePairs().length) {
+  if (!read().length) {
     // Who has deleted the cookie has taken back what it granted, sent or not.
     const store = recall();
     drop(store, ({ granted, layer }) => granted.length && layer !== "placeholder");
@@ -44,7 +44,7 @@ const follow = async () => {
 };
 
 export const start = async (response, loader) => {
-  [config, address, signals, framed, el, host, hold, say, emit, act, once, showLayer, hideLayer, showReopen, reopen] = loader;
+  [config, address, signals, signalled, framed, read, expand, el, host, hold, say, emit, pressed, act, once, showLayer, hideLayer, showReopen, reopen] = loader;
   // Instead of wasm-bindgen's own initialiser: the module imports nothing, so this is all there is to do.
   try {
     wasm = (await WebAssembly.instantiateStreaming(response)).instance.exports;

@@ -19,8 +19,8 @@ const say = (text) => {
   if (text) setTimeout(say, 6e3, "");
 };
 
-// A press on a control among others: marks it as busy until the core has answered.
-const pressed = (work, undo) => async (event) => {
+// A press on a control among others: marks it as busy until the core has answered. `tell` says what went wrong.
+const pressed = (work, tell = say) => async (event) => {
   const node = event.target;
   const control = node.dataset.consentAction;
   if (!control) return;
@@ -30,40 +30,36 @@ const pressed = (work, undo) => async (event) => {
   try {
     await work(control, node);
   } catch (error) {
-    undo?.();
     // In a frame of another site: why it cannot be done there.
-    say((framed && config.frames) || config.error);
+    tell((framed && config.frames) || config.error);
     console.warn(error);
   }
   node.ariaBusy = null;
 };
 
-// A press on the first layer. It goes at once and comes back only if the choice could not be taken.
-const choose = pressed(
-  (control, node) => {
-    const method = node.value;
-    if (!method) return settings(node);
-    const done = act(method, "first", control === "accept" ? optional() : [], control, signalled);
-    hideLayer();
-    return done;
-  },
-  () => layer || showLayer(asksAgain),
-);
+// A press on the first layer, or on the control that opens the settings: what has no method opens them. The layer goes at once and
+// comes back only if the choice could not be taken.
+const choose = pressed((control, node) => {
+  const method = node.value;
+  if (!method) return settings(node);
+  const done = act(method, "first", control === "accept" ? optional() : [], control, signalled);
+  hideLayer();
+  return done.catch((error) => {
+    if (!layer) showLayer(asksAgain);
+    throw error;
+  });
+});
 
-const openSettings = pressed((_, node) => settings(node));
-
-// What the keyboard reaches is not left under the layer, the end of the page neither (WCAG 2.4.11).
-const keepClear = (height) => {
-  const { style } = documentElement;
-  style.scrollPaddingBottom = style.paddingBottom = height;
-};
+// What the keyboard reaches is not left under the layer or the control, the end of the page neither (WCAG 2.4.11).
+const clear = new CSSStyleSheet();
+document.adoptedStyleSheets.push(clear);
+const keepClear = (height) => clear.replaceSync(`@media screen{html{padding-bottom:${height}px;scroll-padding-bottom:${height}px}}`);
 
 const hideLayer = () => {
   if (layer) {
     const focused = layer.contains(document.activeElement);
     layer.remove();
     layer = null;
-    keepClear("");
     showReopen();
     // What had the focus is gone: the control that undoes the choice is where a keyboard would look next.
     if (focused) reopen.focus();
@@ -93,15 +89,16 @@ const showLayer = (again) => {
   // First in the order of the keyboard, without taking the focus. Beside the body, not in it: there it is drawn before the body has
   // begun, and stays when an application draws its body anew. One that came in the page's HTML goes there too, unless somebody is in it.
   if (!layer.contains(document.activeElement)) documentElement.prepend(layer);
-  new ResizeObserver(() => layer && keepClear(layer.offsetHeight + 32 + "px")).observe(layer);
+  new ResizeObserver(() => layer && keepClear(layer.offsetHeight + 32)).observe(layer);
   emit("shown");
 };
 
 const showReopen = () => {
   if (!layer && !mute) {
     reopen ||= el(["button", { "data-consent-action": "open", class: "reopen" }, config.reopen]);
-    reopen.onclick = openSettings;
+    reopen.onclick = choose;
     // A node that is put where it is loses the focus all the same.
     if (!reopen.isConnected) root.shadowRoot.append(reopen);
+    keepClear(70);
   }
 };

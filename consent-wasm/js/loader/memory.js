@@ -15,15 +15,16 @@ const expand = (ids, version) =>
   );
 
 const prefix = config.name + "=";
+// The consent cookie, as often as the page sees it.
 const read = () => {
   // A page in a sandbox may not even look.
   try {
-    return [...new Set(document.cookie.split("; ").filter((pair) => pair.startsWith(prefix)))];
+    return document.cookie.split("; ").filter((pair) => pair.startsWith(prefix));
   } catch {
     return [];
   }
 };
-const cookies = read();
+const cookies = [...new Set(read())];
 
 // Decisions that the server has not confirmed yet. Reading may throw where storage is forbidden.
 let pending;

@@ -1,13 +1,9 @@
 // From here on it runs.
 
 // What the core may use of the page; js/core/judge.js takes it apart in the same order.
-const page = [config, address, signals, framed, el, host, hold, say, emit, act, once, showLayer, hideLayer, showReopen, () => reopen];
+const page = [config, address, signals, signalled, framed, read, expand, el, host, hold, say, emit, pressed, act, once, showLayer, hideLayer, showReopen, () => reopen];
 
-new MutationObserver((changes) => {
-  if (changes.some((change) => change.addedNodes.length)) {
-    scan();
-  }
-}).observe(document, { childList: true, subtree: true });
+new MutationObserver(scan).observe(document, { childList: true, subtree: true });
 document.addEventListener("DOMContentLoaded", scan);
 
 const doubtful = (!framed || config.frames) && (cookies.length || pending);
