@@ -169,12 +169,11 @@ for (const [size, viewport] of [
         return found;
       };
       assert.deepEqual(await covered(), [], "with the first layer");
+      await refuse(visitor, preset);
+      assert.deepEqual(await covered(), [], "with the control that opens the settings");
     });
   }
 }
-
-/** What is wrong with how it looks. In the narrow cells of a table at 320 px long words break; that is known (DATA.md). */
-const faultsOf = async (visitor) => (await visitor.page.evaluate(() => look.faults())).filter((fault) => !/^torn: .* in (th|td|label|dt|b|span|code)\b/.test(fault));
 
 /**
  * How many pixels change by 3:1 and more when what has the focus loses it, for each two CSS pixels around it (WCAG 2.2, 1.4.11 and
@@ -236,7 +235,7 @@ for (const [name, options] of Object.entries(pages)) {
         // Not the host page's own; a part that scrolls is a stop too, and no control.
         if (tag === "body" || ["Example Gardens", "The next note"].includes(text) || !/^(a|button|input)$/.test(tag)) continue;
         const share = await ring(visitor);
-        if (share < 0.8) faint[`${tag} ${action || id || text}`] = share.toFixed(2);
+        if (share < 1) faint[`${tag} ${action || id || text}`] = share.toFixed(2);
       }
       return faint;
     };
@@ -259,7 +258,7 @@ for (const [name, options] of Object.entries(pages)) {
       await refuse(visitor, "choice");
       await visitor.tabTo(({ action }) => action === "open");
       const share = await ring(visitor);
-      assert.ok(share >= 0.8, `${share.toFixed(2)} of what is needed`);
+      assert.ok(share >= 1, `${share.toFixed(2)} of what is needed`);
     });
   });
 }
@@ -286,16 +285,16 @@ for (const preset of presets) {
   for (const lang of languages) {
     test(`at 320 px all buttons and switches are 44 px high, and nothing is cut off (${preset}, ${lang})`, async (t) => {
       const visitor = await person(t, { site: preset, lang, viewport: { width: 320, height: 568 } });
-      assert.deepEqual(await faultsOf(visitor), []);
+      assert.deepEqual(await visitor.page.evaluate(() => look.faults()), []);
       assert.deepEqual(await small(visitor, "banner"), []);
       await openSettings(visitor);
-      assert.deepEqual(await faultsOf(visitor), []);
+      assert.deepEqual(await visitor.page.evaluate(() => look.faults()), []);
       assert.deepEqual(await small(visitor, "settings"), []);
       await visitor.page.keyboard.press("Escape");
       await refuse(visitor, preset);
       assert.deepEqual(await small(visitor, "control"), []);
       assert.deepEqual(await small(visitor, "placeholder"), []);
-      assert.deepEqual(await faultsOf(visitor), []);
+      assert.deepEqual(await visitor.page.evaluate(() => look.faults()), []);
     });
   }
 
@@ -303,7 +302,7 @@ for (const preset of presets) {
     for (const lang of languages) {
       const visitor = await person(t, { site: `${preset}-2`, lang, returning: true, viewport: { width: 320, height: 568 } });
       await changes(visitor).waitFor();
-      assert.deepEqual(await faultsOf(visitor), [], lang);
+      assert.deepEqual(await visitor.page.evaluate(() => look.faults()), [], lang);
       assert.deepEqual(await unreached(visitor), [], lang);
     }
   });
@@ -314,7 +313,7 @@ for (const lang of languages) {
   test(`at 320 px the settings without scripts are whole, and their targets 44 px high (${lang})`, async (t) => {
     const visitor = await person(t, { site: "choice", lang, viewport: { width: 320, height: 568 } });
     await visitor.page.goto(gallery.address("choice", `settings.html?lang=${lang}`));
-    assert.deepEqual(await faultsOf(visitor), []);
+    assert.deepEqual(await visitor.page.evaluate(() => look.faults()), []);
     assert.deepEqual(await small(visitor, "settings"), []);
   });
 }
@@ -341,7 +340,7 @@ for (const [size, viewport] of [
     for (const lang of languages) {
       test(`at ${size} every button is reached, and nothing scrolls sideways (${preset}, ${lang})`, async (t) => {
         const visitor = await person(t, { site: preset, lang, viewport });
-        assert.deepEqual(await faultsOf(visitor), []);
+        assert.deepEqual(await visitor.page.evaluate(() => look.faults()), []);
         assert.deepEqual(await unreached(visitor), [], "on the first layer");
         // By keyboard too, and the words can be scrolled to by it.
         for (const action of controls[preset](lang).slice(1)) {
@@ -349,14 +348,14 @@ for (const [size, viewport] of [
           assert.ok(focus.seen, action);
         }
         await openSettings(visitor, { details: false });
-        assert.deepEqual(await faultsOf(visitor), []);
+        assert.deepEqual(await visitor.page.evaluate(() => look.faults()), []);
         for (const wanted of [(focus) => focus.id === "switch-statistics", (focus) => focus.id === "switch-marketing", ...["forget", "close", "save"].map((name) => (focus) => focus.action === name)]) {
           const focus = await visitor.tabTo(wanted);
           assert.ok(focus.seen, JSON.stringify(focus));
         }
         // Something of what the buttons are about is there to be read.
         const left = await settings(visitor).locator(".body").evaluate((node) => node.clientHeight);
-        assert.ok(left >= 24, `${left} px are left for the words`);
+        assert.ok(left >= 44, `${left} px are left for the words`);
       });
     }
   }
@@ -379,16 +378,16 @@ for (const preset of presets) {
       for (const lang of languages) {
         const visitor = await person(t, { site: preset, lang, viewport: { width, height: width === 320 ? 568 : 800 } });
         await spaced(visitor);
-        assert.deepEqual(await faultsOf(visitor), [], `first layer, ${lang}`);
+        assert.deepEqual(await visitor.page.evaluate(() => look.faults()), [], `first layer, ${lang}`);
         assert.deepEqual(await unreached(visitor), [], lang);
         await openSettings(visitor);
         await spaced(visitor);
-        assert.deepEqual(await faultsOf(visitor), [], `settings, ${lang}`);
+        assert.deepEqual(await visitor.page.evaluate(() => look.faults()), [], `settings, ${lang}`);
         assert.deepEqual(await unreached(visitor, "settings"), [], lang);
         await visitor.page.keyboard.press("Escape");
         await refuse(visitor, preset);
         await spaced(visitor);
-        assert.deepEqual(await faultsOf(visitor), [], `afterwards, ${lang}`);
+        assert.deepEqual(await visitor.page.evaluate(() => look.faults()), [], `afterwards, ${lang}`);
         await visitor.context.close();
       }
     });
@@ -791,9 +790,10 @@ for (const preset of presets) {
     const printed = async () => {
       await visitor.page.emulateMedia({ media: "print" });
       const found = await visitor.page.evaluate(() => look.ours().map(look.name));
+      // Nor is room kept for what is not there.
+      const room = await visitor.page.evaluate(() => getComputedStyle(document.documentElement).paddingBottom);
       await visitor.page.emulateMedia({ media: "screen" });
-      // The room that was made for the layer at the end of the page stays as white paper.
-      return found;
+      return room === "0px" ? found : [...found, `room for the layer: ${room}`];
     };
     const seen = { "the first layer": await printed() };
     await openSettings(visitor);
