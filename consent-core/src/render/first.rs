@@ -1,6 +1,6 @@
 //! The first layer.
 
-use super::{Node, direction, el};
+use super::{Hidden, Node, direction, el};
 use crate::notice::{Preset, PublicNotice};
 
 /// What stands in the layer's shadow root beside its style sheet: where its parts are shown. The parts themselves are ordinary
@@ -58,7 +58,7 @@ pub struct Form {
     /// The address that shows the settings.
     pub settings: String,
     /// What is sent along with every choice.
-    pub hidden: Vec<(&'static str, String)>,
+    pub hidden: Hidden,
 }
 
 /// The first layer as HTML, to stand in a page: its parts, and a declarative shadow root that shows them. `style` is HTML too: the
@@ -73,15 +73,12 @@ pub fn banner_html(notice: &PublicNotice<'_>, style: &str, signalled: bool, form
         }
     }
     parts.extend(form.map(|form| {
-        let field = |(name, value): &(&str, String)| {
-            el("input").with("type", "hidden").with("name", (*name).to_owned()).with("value", value.as_str())
-        };
         el("form")
             .with("id", FORM)
             .with("method", "post")
             .with("action", &*form.action)
             .flag("hidden", true)
-            .all(form.hidden.iter().map(field))
+            .all(form.hidden.inputs())
     }));
     let section = el("section")
         .with("data-consent", "banner")

@@ -173,6 +173,17 @@ fn words(text: &str) -> Node {
     Node::Text(text.to_owned())
 }
 
+/// What a form sends along with every choice, by name; nobody sees it.
+#[derive(Debug, Clone, Default)]
+pub struct Hidden(pub Vec<(&'static str, String)>);
+
+impl Hidden {
+    fn inputs(&self) -> impl Iterator<Item = Node> {
+        let input = |name: &str, value: &str| el("input").with("type", "hidden").with("name", name).with("value", value);
+        self.0.iter().map(move |(name, value)| input(name, value))
+    }
+}
+
 /// A button that does something when scripts run.
 fn button(text: &str, action: &str) -> Node {
     el("button").with("type", "button").with("data-consent-action", action).text(text)

@@ -1,6 +1,6 @@
 //! The settings: a dialog where scripts run, a page where they do not.
 
-use super::{Node, button, declaration, el, pair, words};
+use super::{Hidden, Node, button, declaration, el, pair, words};
 use crate::notice::{PublicCategory, PublicNotice};
 
 /// How a person stands who opens the settings without scripts.
@@ -63,13 +63,12 @@ pub fn settings(notice: &PublicNotice<'_>) -> Node {
         .add(footer)
 }
 
-/// The same as a page with a form that is sent to `action`. `hidden` are the form's hidden fields; `back` leads to where the person
-/// came from.
+/// The same as a page with a form that is sent to `action`. `back` leads to where the person came from.
 pub fn settings_page(
     notice: &PublicNotice<'_>,
     standing: &Standing,
     action: &str,
-    hidden: &[(&str, &str)],
+    hidden: &Hidden,
     back: &str,
 ) -> Node {
     let texts = notice.texts;
@@ -106,15 +105,12 @@ pub fn settings_page(
         .add(send(&texts.forget, "forget").with("aria-describedby", "forgetting"))
         .add(el("a").with("class", "link").with("href", back).with("data-consent-action", "close").text(&texts.back))
         .add(send(&texts.save, "save"));
-    let hidden = hidden.iter().map(|(name, value)| {
-        el("input").with("type", "hidden").with("name", (*name).to_owned()).with("value", (*value).to_owned())
-    });
     el("main").add(
         el("form")
             .with("class", "page")
             .with("method", "post")
             .with("action", action)
-            .all(hidden)
+            .all(hidden.inputs())
             .add(el("header").add(el("h1").text(&texts.settings_title)))
             .add(body)
             .add(footer),

@@ -9,7 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use consent_core::id::Language;
 use consent_core::notice::{Notice, Preset};
-use consent_core::render::{self, Standing};
+use consent_core::render::{self, Hidden, Standing};
 use consent_core::theme::{Position, Scheme, Theme};
 
 use crate::cli::notice;
@@ -135,7 +135,7 @@ fn draw(variant: &Variant) -> anyhow::Result<String> {
     let sheets: &[&str] = if variant.settings { &["banner.css", "page.css", "settings.css"] } else { &["banner.css"] };
     let style = widget::style(sheets, &theme, false, None);
     let body = if variant.settings {
-        let main = render::settings_page(&shown, &Standing::default(), "/gallery", &[], "/gallery").html();
+        let main = render::settings_page(&shown, &Standing::default(), "/gallery", &Hidden::default(), "/gallery").html();
         format!("<section data-consent-page><template shadowrootmode=\"open\">{style}{main}</template></section>")
     } else {
         render::banner_html(&shown, &style, false, None)

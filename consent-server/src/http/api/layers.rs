@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use consent_core::consent::Status;
 use consent_core::id::Language;
 use consent_core::notice::PublicNotice;
-use consent_core::render::{self, Node, Standing};
+use consent_core::render::{self, Hidden, Node, Standing};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
@@ -239,7 +239,7 @@ pub(in crate::http) async fn banner(
         let shown = published.notice.for_language(&language);
         let path = |name: &str| format!("/v1/sites/{}/{name}", site.id);
         let mut hidden = fields(&app, &site, &shown, &visitor, "first")?;
-        hidden.extend(asked.page.as_deref().and_then(|page| page_of(&site, page)).map(|page| ("back", page)));
+        hidden.0.extend(asked.page.as_deref().and_then(|page| page_of(&site, page)).map(|page| ("back", page)));
         let form = render::Form { action: path("decisions"), settings: path("settings.html"), hidden };
         render::banner_html(&shown, &style, visitor.signalled(), Some(&form))
     };
@@ -268,7 +268,7 @@ fn fields(
     shown: &PublicNotice<'_>,
     visitor: &Visitor,
     layer: &'static str,
-) -> Result<Vec<(&'static str, String)>, Problem> {
+) -> Result<Hidden, Problem> {
     let mut fields = vec![
         ("notice", shown.version.to_string()),
         ("language", shown.language.to_string()),
@@ -281,7 +281,7 @@ fn fields(
     {
         fields.push(("prev", last.id.to_string()));
     }
-    Ok(fields)
+    Ok(Hidden(fields))
 }
 
 /// The settings as a page, for browsers without scripts.
@@ -318,8 +318,7 @@ pub(in crate::http) async fn settings_page(
     let back = referrer(&site, &headers).filter(|page| !page.contains("/settings.html"));
     let back = back.unwrap_or_else(|| site.settings.origins.first().map_or_else(|| "/".into(), |o| format!("{o}/")));
     let mut hidden = fields(&app, &site, &shown, &visitor, "settings")?;
-    hidden.push(("back", back.clone()));
-    let hidden: Vec<_> = hidden.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    hidden.0.push(("back", back.clone()));
     let action = format!("/v1/sites/{}/decisions", site.id);
     let main = render::settings_page(&shown, &standing, &action, &hidden, &back).html();
     // In a shadow root, because the style is the dialog's.
