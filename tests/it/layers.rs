@@ -172,6 +172,8 @@ fn the_declaration_names_everything_that_the_notice_does() {
     assert!(page.starts_with("<!doctype html>") && part.starts_with("<section"));
     // A page of its own has headings that begin higher.
     assert!(page.contains("<h2>") && part.contains("<h3>") && !part.contains("<h2>"));
+    // The controller's lines keep the page's edge, whatever is written in them.
+    assert!(part.contains(&format!("<div><bdi>{}</bdi></div>", notice["controller"]["name"].as_str().unwrap())));
     let tree = api.get("/v1/sites/demo/declaration?lang=de").expect(200).text();
     for category in notice["categories"].as_array().unwrap() {
         for text in ["name", "purpose", "data", "recipients", "retention"] {

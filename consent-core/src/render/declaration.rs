@@ -11,15 +11,8 @@ use crate::notice::{PublicCategory, PublicCookie, PublicNotice, PublicService, T
 pub fn declaration(notice: &PublicNotice<'_>, whole: bool) -> Node {
     let [category_heading, heading] = if whole { ["h2", "h3"] } else { ["h3", "h4"] };
     let texts = notice.texts;
-    let controller = notice.controller;
-    let lines = [Some(&controller.name), Some(&controller.address), Some(&controller.contact), controller.dpo.as_ref()];
-    let lines = lines
-        .into_iter()
-        .flatten()
-        .filter(|line| !line.is_empty())
-        .map(|line| el("div").with("dir", "auto").text(line));
     let facts = el("dl")
-        .add(pair(&texts.controller, lines))
+        .add(super::controller(notice))
         .all((!texts.version.is_empty()).then(|| pair(&texts.version, [words(&notice.version.to_string())])));
     let categories = notice.categories.iter().map(|category| {
         let necessary = category.necessary.then(|| el("p").text(&texts.always_on));

@@ -164,6 +164,14 @@ fn pair(term: &str, descriptions: impl IntoIterator<Item = Node>) -> Node {
     el("div").add(el("dt").text(term)).add(el("dd").all(descriptions))
 }
 
+/// Who is responsible: a line for each thing that is known, at the page's edge, its text in its own direction.
+fn controller(notice: &PublicNotice<'_>) -> Node {
+    let controller = notice.controller;
+    let lines = [Some(&controller.name), Some(&controller.address), Some(&controller.contact), controller.dpo.as_ref()];
+    let lines = lines.into_iter().flatten().filter(|line| !line.is_empty());
+    pair(&notice.texts.controller, lines.map(|line| el("div").add(el("bdi").text(line))))
+}
+
 /// Says that the browser's signal was heard; shown where it sends one.
 fn signal(notice: &PublicNotice<'_>) -> Node {
     el("p").with("class", "signal").flag("hidden", true).text(&notice.texts.signal_said)

@@ -157,15 +157,8 @@ fn switch(notice: &PublicNotice<'_>, category: &PublicCategory<'_>, on: bool) ->
 
 /// Who is responsible, and where the policy is.
 fn about(notice: &PublicNotice<'_>) -> [Node; 2] {
-    let controller = notice.controller;
-    let lines = [Some(&controller.name), Some(&controller.address), Some(&controller.contact), controller.dpo.as_ref()];
-    let lines = lines
-        .into_iter()
-        .flatten()
-        .filter(|line| !line.is_empty())
-        .map(|line| el("div").with("dir", "auto").text(line));
     [
-        el("dl").add(pair(&notice.texts.controller, lines)),
+        el("dl").add(super::controller(notice)),
         el("a").with("class", "link").with("href", notice.privacy_policy).text(&notice.texts.privacy_policy),
     ]
 }
