@@ -187,7 +187,8 @@ pub struct Hidden(pub Vec<(&'static str, String)>);
 
 impl Hidden {
     fn inputs(&self) -> impl Iterator<Item = Node> {
-        let input = |name: &str, value: &str| el("input").with("type", "hidden").with("name", name).with("value", value);
+        let input =
+            |name: &str, value: &str| el("input").with("type", "hidden").with("name", name).with("value", value);
         self.0.iter().map(move |(name, value)| input(name, value))
     }
 }

@@ -34,21 +34,9 @@ pub fn settings(notice: &PublicNotice<'_>) -> Node {
         let details = el("div").with("class", "details").with("id", format!("details-{id}")).flag("hidden", true);
         switch(notice, category, false).add(more).add(details.all(declaration::details(notice, category, HEADING)))
     });
-    let outdated = el("p").with("class", "note").flag("hidden", true).text(&texts.outdated);
-    let body = el("div")
-        .with("class", "body")
-        .add(el("p").text(&texts.settings_intro))
-        .add(outdated)
-        .add(super::signal(notice))
-        .all(categories)
-        .add(
-            el("div")
-                .with("class", "about")
-                .add(el("dl").with("data-identity", ""))
-                .add(button(&texts.download_receipt, "receipt").with("class", "more").flag("hidden", true))
-                .add(el("p").with("id", "forgetting").text(&texts.forget_hint))
-                .all(about(notice)),
-        );
+    let notes = [note(&texts.outdated).flag("hidden", true), super::signal(notice)];
+    let receipt = button(&texts.download_receipt, "receipt").with("class", "more").flag("hidden", true);
+    let body = body(notice, notes, categories, [el("dl").with("data-identity", ""), receipt]);
     let footer = el("footer")
         .add(el("p").with("role", "status"))
         .add(button(&texts.forget, "forget").with("aria-describedby", "forgetting"))
@@ -77,7 +65,8 @@ pub fn settings_page(
         let details = el("div").with("class", "details").all(declaration::details(notice, category, "h2"));
         switch(notice, category, on).add(details)
     });
-    let note = |holds: bool, text: &str| holds.then(|| el("p").with("class", "note").text(text));
+    let notes = [(standing.outdated, &texts.outdated), (standing.signalled, &texts.signal_said)];
+    let notes = notes.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| note(text));
     let id = standing
         .subject
         .as_ref()
@@ -85,19 +74,7 @@ pub fn settings_page(
     let identity = el("dl")
         .add(pair(&texts.consent_id, [id]))
         .all(standing.chosen_on.as_ref().map(|date| pair(&texts.chosen_on, [words(date)])));
-    let body = el("div")
-        .with("class", "body")
-        .add(el("p").text(&texts.settings_intro))
-        .all(note(standing.outdated, &texts.outdated))
-        .all(note(standing.signalled, &texts.signal_said))
-        .all(categories)
-        .add(
-            el("div")
-                .with("class", "about")
-                .add(identity)
-                .add(el("p").with("id", "forgetting").text(&texts.forget_hint))
-                .all(about(notice)),
-        );
+    let body = body(notice, notes, categories, [identity]);
     let send = |text: &str, method: &'static str| {
         el("button").with("name", "method").with("value", method).with("data-consent-action", method).text(text)
     };
@@ -115,6 +92,28 @@ pub fn settings_page(
             .add(body)
             .add(footer),
     )
+}
+
+fn note(text: &str) -> Node {
+    el("p").with("class", "note").text(text)
+}
+
+/// What stands between heading and buttons: what to know first, the categories, then who the person and the controller are.
+fn body(
+    notice: &PublicNotice<'_>,
+    notes: impl IntoIterator<Item = Node>,
+    categories: impl Iterator<Item = Node>,
+    identity: impl IntoIterator<Item = Node>,
+) -> Node {
+    let texts = notice.texts;
+    let policy = el("a").with("class", "link").with("href", notice.privacy_policy).text(&texts.privacy_policy);
+    let about = el("div")
+        .with("class", "about")
+        .all(identity)
+        .add(el("p").with("id", "forgetting").text(&texts.forget_hint))
+        .add(el("dl").add(super::controller(notice)))
+        .add(policy);
+    el("div").with("class", "body").add(el("p").text(&texts.settings_intro)).all(notes).all(categories).add(about)
 }
 
 /// One category: its name, its switch, and what it is for.
@@ -153,12 +152,4 @@ fn switch(notice: &PublicNotice<'_>, category: &PublicCategory<'_>, on: bool) ->
                 .add(input),
         )
         .add(el("p").with("id", format!("purpose-{id}")).text(category.purpose))
-}
-
-/// Who is responsible, and where the policy is.
-fn about(notice: &PublicNotice<'_>) -> [Node; 2] {
-    [
-        el("dl").add(super::controller(notice)),
-        el("a").with("class", "link").with("href", notice.privacy_policy).text(&notice.texts.privacy_policy),
-    ]
 }

@@ -135,7 +135,8 @@ fn draw(variant: &Variant) -> anyhow::Result<String> {
     let sheets: &[&str] = if variant.settings { &["banner.css", "page.css", "settings.css"] } else { &["banner.css"] };
     let style = widget::style(sheets, &theme, false, None);
     let body = if variant.settings {
-        let main = render::settings_page(&shown, &Standing::default(), "/gallery", &Hidden::default(), "/gallery").html();
+        let main =
+            render::settings_page(&shown, &Standing::default(), "/gallery", &Hidden::default(), "/gallery").html();
         format!("<section data-consent-page><template shadowrootmode=\"open\">{style}{main}</template></section>")
     } else {
         render::banner_html(&shown, &style, false, None)
