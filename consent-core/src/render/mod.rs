@@ -159,6 +159,24 @@ pub fn direction(language: &Language) -> &'static str {
     if right_to_left(language) { "rtl" } else { "ltr" }
 }
 
+/// A page of HTML. `sheets` are the addresses of its style sheets; `body` is HTML already.
+pub fn page(language: &Language, title: &str, sheets: &[&str], body: &str) -> String {
+    let size = el("meta").with("name", "viewport").with("content", "width=device-width, initial-scale=1");
+    let head = el("head")
+        .add(el("meta").with("charset", "utf-8"))
+        .add(size)
+        .add(el("title").text(title))
+        .all(sheets.iter().map(|sheet| el("link").with("rel", "stylesheet").with("href", *sheet)))
+        .html();
+    let direction = direction(language);
+    format!("<!doctype html>\n<html lang=\"{language}\" dir=\"{direction}\">{head}<body>{body}</body></html>\n")
+}
+
+/// A page of HTML for what is styled as a dialog elsewhere: `main` in a shadow root, with `style`, as HTML too.
+pub fn in_shadow(style: &str, main: &Node) -> String {
+    format!("<section data-consent-page><template shadowrootmode=\"open\">{style}{}</template></section>", main.html())
+}
+
 /// A term and what is said under it.
 fn pair(term: &str, descriptions: impl IntoIterator<Item = Node>) -> Node {
     el("div").add(el("dt").text(term)).add(el("dd").all(descriptions))
@@ -201,6 +219,17 @@ fn button(text: &str, action: &str) -> Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_title_is_a_text_and_a_page_has_the_direction_of_its_language() {
+        let language = Language::parse("ar").unwrap();
+        assert_eq!(
+            page(&language, "</title>&", &["/a.css"], "<p>b</p>"),
+            "<!doctype html>\n<html lang=\"ar\" dir=\"rtl\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+             content=\"width=device-width, initial-scale=1\"><title>&lt;/title&gt;&amp;</title><link rel=\"stylesheet\" \
+             href=\"/a.css\"></head><body><p>b</p></body></html>\n"
+        );
+    }
 
     #[test]
     fn html_says_what_the_tree_says_and_nothing_else() {

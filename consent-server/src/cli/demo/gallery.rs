@@ -89,20 +89,20 @@ pub(super) fn router() -> Router {
 }
 
 /// Their own style, which is the banner's and a theme's, stands in the pages themselves; nothing else may.
-fn page(html: String) -> Response {
+fn page(html: anyhow::Result<String>) -> Response {
     const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self'; frame-src 'self'; \
                           frame-ancestors 'self'; base-uri 'none'";
-    let mut response = Html(html).into_response();
+    let mut response = match html {
+        Ok(html) => Html(html).into_response(),
+        Err(error) => return (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response(),
+    };
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }
 
-fn index() -> String {
+fn index() -> anyhow::Result<String> {
     let mut html = String::from(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Gallery · Example Gardens</title>\
-         <link rel=\"stylesheet\" href=\"/site.css\"><link rel=\"stylesheet\" href=\"/gallery.css\"></head><body>\
-         <main><h1>The banner in many looks</h1><p>Each picture is drawn by the renderer that draws the banner; the \
+        "<main><h1>The banner in many looks</h1><p>Each picture is drawn by the renderer that draws the banner; the \
          buttons do nothing here. <a href=\"/\">Back to the journal</a></p><div class=\"pictures\">",
     );
     for variant in VARIANTS {
@@ -114,18 +114,16 @@ fn index() -> String {
         )
         .expect("writing to a string");
     }
-    html.push_str("</div></main></body></html>\n");
-    html
+    html.push_str("</div></main>");
+    let english = Language::parse("en")?;
+    Ok(render::page(&english, "Gallery · Example Gardens", &["/site.css", "/gallery.css"], &html))
 }
 
 fn variant(name: &str) -> Response {
     let Some(variant) = VARIANTS.iter().find(|variant| variant.name == name) else {
         return (StatusCode::NOT_FOUND, "There is no such picture.\n").into_response();
     };
-    match draw(variant) {
-        Ok(html) => page(html),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response(),
-    }
+    page(draw(variant))
 }
 
 fn draw(variant: &Variant) -> anyhow::Result<String> {
@@ -135,20 +133,12 @@ fn draw(variant: &Variant) -> anyhow::Result<String> {
     let sheets: &[&str] = if variant.settings { &["banner.css", "page.css", "settings.css"] } else { &["banner.css"] };
     let style = widget::style(sheets, &theme, false, None);
     let body = if variant.settings {
-        let main =
-            render::settings_page(&shown, &Standing::default(), "/gallery", &Hidden::default(), "/gallery").html();
-        format!("<section data-consent-page><template shadowrootmode=\"open\">{style}{main}</template></section>")
+        let main = render::settings_page(&shown, &Standing::default(), "/gallery", &Hidden::default(), "/gallery");
+        render::in_shadow(&style, &main)
     } else {
         render::banner_html(&shown, &style, false, None)
     };
-    Ok(format!(
-        "<!doctype html>\n<html lang=\"{}\" dir=\"{}\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{}</title>\
-         <link rel=\"stylesheet\" href=\"/gallery.css\"></head><body>{body}</body></html>\n",
-        shown.language,
-        render::direction(shown.language),
-        variant.title,
-    ))
+    Ok(render::page(shown.language, variant.title, &["/gallery.css"], &body))
 }
 
 fn notice(variant: &Variant) -> anyhow::Result<Notice> {
@@ -164,6 +154,7 @@ mod tests {
 
     #[test]
     fn every_picture_can_be_drawn() {
+        assert!(index().unwrap().contains("<iframe"));
         for variant in VARIANTS {
             let html = draw(variant).unwrap_or_else(|error| panic!("{}: {error:#}", variant.name));
             assert!(html.contains(if variant.settings { "<form" } else { "data-consent-action=\"settings\"" }));

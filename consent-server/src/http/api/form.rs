@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use consent_core::decision::{Decision, Layer, Method};
 use consent_core::id::{ChoiceId, Language, RecordId, SubjectId};
-use consent_core::render::Node;
+use consent_core::render::{self, Node};
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
@@ -153,7 +153,8 @@ pub(super) fn answer(site: &Arc<Site>, method: Method, language: &Language, back
         return response;
     }
     let Some(published) = site.notice() else { return StatusCode::NO_CONTENT.into_response() };
-    let texts = published.notice.for_language(language).texts;
-    let said = if method == Method::Forget { &texts.forgotten } else { &texts.saved };
-    Html(format!("<!doctype html><title>{0}</title><p>{0}</p>", Node::Text(said.clone()).html())).into_response()
+    let shown = published.notice.for_language(language);
+    let said = if method == Method::Forget { &shown.texts.forgotten } else { &shown.texts.saved };
+    let body = format!("<main><p>{}</p></main>", Node::Text(said.clone()).html());
+    Html(render::page(shown.language, said, &[], &body)).into_response()
 }

@@ -1,6 +1,5 @@
 //! What people see, for the widget and for pages without it: settings, declaration, and the first layer as HTML.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -154,33 +153,8 @@ const HTML: &str = "text/html; charset=utf-8";
 
 /// A page of ours: its own style, nothing else, no scripts; forms go to this service.
 fn page(shown: &PublicNotice<'_>, title: &str, body: &str) -> String {
-    let mut html = String::from("<!doctype html>\n<html");
-    let language = shown.language;
-    write!(html, " lang=\"{language}\" dir=\"{}\">", render::direction(language)).expect("writing to a string");
-    let link = |ending: &str| widget::by_ending(ending).map(|asset| format!("/assets/{}", asset.name));
-    let head = Node::Element(
-        "head",
-        Vec::new(),
-        vec![
-            Node::Element("meta", vec![("charset", "utf-8".into())], Vec::new()),
-            Node::Element(
-                "meta",
-                vec![("name", "viewport".into()), ("content", "width=device-width, initial-scale=1".into())],
-                Vec::new(),
-            ),
-            Node::Element("title", Vec::new(), vec![Node::Text(title.to_owned())]),
-            Node::Element(
-                "link",
-                vec![("rel", "stylesheet".into()), ("href", link("page.css").unwrap_or_default())],
-                Vec::new(),
-            ),
-        ],
-    );
-    html.push_str(&head.html());
-    html.push_str("<body>");
-    html.push_str(body);
-    html.push_str("</body></html>\n");
-    html
+    let sheet = widget::by_ending("page.css").map(|asset| format!("/assets/{}", asset.name)).unwrap_or_default();
+    render::page(shown.language, title, &[&sheet], body)
 }
 
 /// What a page that includes the first layer asks.
@@ -320,12 +294,9 @@ pub(in crate::http) async fn settings_page(
     let mut hidden = fields(&app, &site, &shown, &visitor, "settings")?;
     hidden.0.push(("back", back.clone()));
     let action = format!("/v1/sites/{}/decisions", site.id);
-    let main = render::settings_page(&shown, &standing, &action, &hidden, &back).html();
-    // In a shadow root, because the style is the dialog's.
-    let body = format!(
-        "<section data-consent-page><template shadowrootmode=\"open\">{}{main}</template></section>",
-        widget::style(&["banner.css", "page.css", "settings.css"], "", true, None),
-    );
+    let main = render::settings_page(&shown, &standing, &action, &hidden, &back);
+    let style = widget::style(&["banner.css", "page.css", "settings.css"], "", true, None);
+    let body = render::in_shadow(&style, &main);
     // The answer to the form leads back to the page, which a policy counts as part of sending it.
     let to: Vec<_> = site.settings.origins.iter().map(String::as_str).collect();
     let policy =
