@@ -66,14 +66,12 @@ fn item(change: &Change, shown: &PublicNotice<'_>) -> Option<Node> {
         _ => (change.before.clone(), change.after.clone()),
     };
     let said = |tag, when: &str, text: &str| {
-        (!text.is_empty()).then(|| el(tag).add(el("small").text(format!("{when}: "))).add(words(text)))
+        let parts = || [words(" "), el(tag).add(el("small").text(format!("{when}: "))).text(text)];
+        (!text.is_empty()).then(parts).into_iter().flatten()
     };
-    let item = el("li").text(format!("{label}: "));
-    Some(if before.is_empty() {
-        item.add(el("ins").text(after))
-    } else {
-        item.all(said("del", &texts.before, &before)).text(" ").all(said("ins", &texts.now, &after))
-    })
+    let item = el("li").text(format!("{label}:"));
+    // What is new says so in words too: colours and strokes are not read aloud.
+    Some(item.all(said("del", &texts.before, &before)).all(said("ins", &texts.now, &after)))
 }
 
 /// The name of the service or cookie that a change's path ends in.
@@ -86,4 +84,29 @@ fn named(category: Option<&PublicCategory<'_>>, path: &str, otherwise: &str) -> 
     let id = path.rsplit('.').next().unwrap_or_default();
     let service = services.iter().find(|service| service.id.as_str() == id);
     service.map_or_else(|| format!("{id} ({otherwise})"), |service| format!("{} ({})", service.name, service.provider))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Language, Name};
+    use crate::notice::tests::demo;
+
+    #[test]
+    fn what_came_and_what_went_are_told_in_words() {
+        let material = [Name::parse("statistics").unwrap()];
+        let whole = demo("choice");
+        let mut less = demo("choice");
+        less.categories[1].services.pop();
+        let one = less.clone().publish(None, &[], false).unwrap();
+        let two = whole.publish(Some(&one), &material, false).unwrap();
+        let three = less.publish(Some(&two), &material, false).unwrap();
+        for (chosen, notice, want) in [
+            (&one, &two, "<ins><small>Now: </small>Visitor numbers (embedded) (Example Gardens Ltd)</ins>"),
+            (&two, &three, "<del><small>Before: </small>visitor-numbers (Example Gardens Ltd)</del>"),
+        ] {
+            let told = changes(chosen, notice, &notice.for_language(&Language::parse("en").unwrap())).unwrap().html();
+            assert!(told.ends_with(&format!("<ul><li>Services: {want}</li></ul></div>")), "{told}");
+        }
+    }
 }
