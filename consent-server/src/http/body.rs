@@ -27,8 +27,7 @@ pub(super) async fn json_up_to<T: DeserializeOwned>(
     body: Body,
     limit: usize,
 ) -> Result<T, Problem> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let kind = media_type(headers);
     if !kind.eq_ignore_ascii_case("application/json") && !kind.eq_ignore_ascii_case("text/plain") {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -39,6 +38,12 @@ pub(super) async fn json_up_to<T: DeserializeOwned>(
         .at("Content-Type"));
     }
     parse(&bounded(headers, body, limit).await?)
+}
+
+/// What a request says that its body is, without parameters; empty if it does not say.
+pub(super) fn media_type(headers: &HeaderMap) -> &str {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim()
 }
 
 /// Reads a body of at most `limit` bytes.

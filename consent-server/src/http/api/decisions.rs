@@ -28,7 +28,11 @@ use crate::store::{Behalf, NewDecision, Recorded, Site, Store};
 const MAX_EVIDENCE: usize = 4096;
 
 /// The most ids that a decision may name: more than a cookie holds, and few enough to be compared with each other.
-const MAX_GRANTED: usize = 256;
+pub(super) const MAX_GRANTED: usize = 256;
+
+pub(super) fn too_many() -> Problem {
+    Problem::refused(format!("at most {MAX_GRANTED} ids at once")).at("/granted")
+}
 
 /// What a person decided in one act.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -158,7 +162,7 @@ pub(in crate::http) async fn record(
     }
     let request: DecisionBody = body::json(&headers, body).await?;
     if request.granted.len() > MAX_GRANTED {
-        return Err(Problem::refused(format!("at most {MAX_GRANTED} ids at once")).at("/granted"));
+        return Err(too_many());
     }
     let behalf = behalf(&request, key)?;
     let (id, layer) = (request.id, request.layer);

@@ -11,6 +11,7 @@ use consent_core::render::{self, Node};
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
+use super::decisions::{MAX_GRANTED, too_many};
 use super::layers;
 use crate::app::App;
 use crate::http::body;
@@ -21,8 +22,7 @@ use crate::store::{NewDecision, Site};
 
 /// Whether a request carries a form.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    body::media_type(headers).eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 /// The fields of a form, as they come.
@@ -37,9 +37,6 @@ struct Fields {
     granted: Vec<String>,
 }
 
-/// The most ids that a form may name, as in a body of JSON.
-const MAX_GRANTED: usize = 256;
-
 impl Fields {
     fn read(bytes: &[u8]) -> Result<Self, Problem> {
         let mut fields = Self::default();
@@ -50,7 +47,7 @@ impl Fields {
                     fields.granted.push(value);
                     continue;
                 }
-                "granted" => return Err(Problem::refused(format!("at most {MAX_GRANTED} ids at once")).at("/granted")),
+                "granted" => return Err(too_many()),
                 "notice" => &mut fields.notice,
                 "language" => &mut fields.language,
                 "layer" => &mut fields.layer,
