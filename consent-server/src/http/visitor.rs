@@ -32,16 +32,11 @@ impl Visitor {
         Self { cookie, signals: Signals { gpc: on("sec-gpc"), dnt: on("dnt"), said: false } }
     }
 
-    /// Whether the browser sends a signal.
-    pub(super) fn signalled(&self) -> bool {
-        self.signals.gpc || self.signals.dnt
-    }
-
     /// How the consent in the cookie stands, and what is granted by it.
     pub(super) fn stands(&self, published: &Published, now: UnixMillis) -> (Status, Vec<String>) {
         let Some(cookie) = &self.cookie else { return (Status::None, Vec::new()) };
         let consent = Consent::from_cookie(cookie, &published.outline);
-        let view = consent.view(&published.outline, now, self.signalled());
+        let view = consent.view(&published.outline, now, self.signals.on());
         (view.status(), view.granted_ids().iter().map(ToString::to_string).collect())
     }
 }
@@ -57,4 +52,9 @@ pub(super) fn page_of(site: &Site, address: &str) -> Option<String> {
 /// The address of the page that a request says it comes from, if that is one of the site's.
 pub(super) fn referrer(site: &Site, headers: &HeaderMap) -> Option<String> {
     page_of(site, headers.get(header::REFERER)?.to_str().ok()?)
+}
+
+/// Where a site begins, for who came from nowhere that is known; nowhere for a site without an origin.
+pub(super) fn home(site: &Site) -> Option<String> {
+    site.settings.origins.first().map(|origin| format!("{origin}/"))
 }

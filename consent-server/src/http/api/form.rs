@@ -16,7 +16,7 @@ use super::layers;
 use crate::app::App;
 use crate::http::body;
 use crate::http::problem::Problem;
-use crate::http::visitor::Visitor;
+use crate::http::visitor::{Visitor, home};
 use crate::random;
 use crate::store::{NewDecision, Site};
 
@@ -143,8 +143,7 @@ pub(super) async fn read(
 
 /// Leads the browser back to its page, or to the site where that is not known; says what was done where not even that is.
 pub(super) fn answer(site: &Arc<Site>, method: Method, language: &Language, back: Option<String>) -> Response {
-    let home = || site.settings.origins.first().map(|origin| format!("{origin}/"));
-    if let Some(back) = back.or_else(home).and_then(|back| HeaderValue::from_str(&back).ok()) {
+    if let Some(back) = back.or_else(|| home(site)).and_then(|back| HeaderValue::from_str(&back).ok()) {
         let mut response = StatusCode::SEE_OTHER.into_response();
         response.headers_mut().insert(header::LOCATION, back);
         return response;

@@ -17,7 +17,7 @@ use super::notice::{Asked, in_force, language};
 use crate::app::App;
 use crate::http::encoded::Key;
 use crate::http::problem::Problem;
-use crate::http::visitor::{Visitor, page_of, referrer};
+use crate::http::visitor::{Visitor, home, page_of, referrer};
 use crate::http::{caller, script};
 use crate::store::{Published, Site, Store};
 use crate::widget;
@@ -215,7 +215,7 @@ pub(in crate::http) async fn banner(
         let mut hidden = fields(&app, &site, &shown, &visitor, "first")?;
         hidden.0.extend(asked.page.as_deref().and_then(|page| page_of(&site, page)).map(|page| ("back", page)));
         let form = render::Form { action: path("decisions"), settings: path("settings.html"), hidden };
-        render::banner_html(&shown, &style, visitor.signalled(), Some(&form))
+        render::banner_html(&shown, &style, visitor.signals.on(), Some(&form))
     };
     Ok(private(html, None))
 }
@@ -286,11 +286,11 @@ pub(in crate::http) async fn settings_page(
         granted,
         subject: cookie.and_then(|cookie| cookie.subject).map(|subject| subject.to_string()),
         chosen_on: cookie.map(|cookie| day(&cookie.decided_at.to_string())),
-        signalled: visitor.signalled(),
+        signalled: visitor.signals.on(),
         outdated: status == Status::Outdated,
     };
     let back = referrer(&site, &headers).filter(|page| !page.contains("/settings.html"));
-    let back = back.unwrap_or_else(|| site.settings.origins.first().map_or_else(|| "/".into(), |o| format!("{o}/")));
+    let back = back.or_else(|| home(&site)).unwrap_or_else(|| "/".to_owned());
     let mut hidden = fields(&app, &site, &shown, &visitor, "settings")?;
     hidden.0.push(("back", back.clone()));
     let action = format!("/v1/sites/{}/decisions", site.id);
