@@ -19,7 +19,7 @@ struct Encoded {
     brotli: Vec<u8>,
 }
 
-/// What an answer is made from: the site's number, the notice version, the site's settings (by a digest), what it is, the language.
+/// What an answer is made from: the site's number, the notice version, the site's settings, and what it is, with the language.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) site: i64,

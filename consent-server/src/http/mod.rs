@@ -9,6 +9,7 @@ mod docs;
 mod encoded;
 mod object;
 pub mod problem;
+mod reading;
 mod script;
 mod visitor;
 

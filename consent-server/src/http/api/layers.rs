@@ -6,24 +6,21 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use consent_core::consent::Status;
-use consent_core::id::Language;
 use consent_core::notice::PublicNotice;
 use consent_core::render::{self, Hidden, Node, Standing};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
 
-use super::notice::{Asked, in_force, language};
+use super::notice::Asked;
 use crate::app::App;
-use crate::http::encoded::Key;
 use crate::http::problem::Problem;
+use crate::http::reading::{Reading, SOON};
+use crate::http::script;
 use crate::http::visitor::{Visitor, home, page_of, referrer};
-use crate::http::{caller, script};
-use crate::store::{Published, Site, Store};
+use crate::store::{Site, Store};
 use crate::widget;
 
-/// Public, and short enough for a new notice to reach people soon.
-const SOON: &str = "public, max-age=60";
 const JSON: &str = "application/json";
 
 /// The texts that the settings need while they are open.
@@ -34,11 +31,6 @@ fn words(shown: &PublicNotice<'_>) -> serde_json::Value {
         "details": t.details, "hide_details": t.hide_details, "on": t.on, "off": t.off, "always_on": t.always_on,
         "consent_id": t.consent_id, "no_consent_id": t.no_consent_id, "chosen_on": t.chosen_on,
     })
-}
-
-pub(super) fn key(site: &Site, published: &Published, what: String) -> Key {
-    let settings = serde_json::to_string(&site.settings).unwrap_or_default();
-    Key { site: site.number, version: published.outline.version, settings, what }
 }
 
 /// What the settings ask.
@@ -71,15 +63,14 @@ pub(in crate::http) async fn settings(
     Query(asked): Query<SettingsAsked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let site = caller::site(&app, &site)?;
-    let published = in_force(&site)?;
-    let language = language(&published.notice, asked.lang.as_deref(), &headers);
+    let reading = Reading::of(&app, &site, asked.lang.as_deref(), &headers)?;
+    let Reading { site, published, .. } = &reading;
     // A version that there was; anything else has nothing to tell.
     let since = asked.since.as_deref().and_then(|since| since.parse().ok());
     let chosen = since.filter(|since| *since < published.outline.version).and_then(|since| site.version(since));
-    let what = format!("settings {language} {}", chosen.map_or(0, |chosen| chosen.outline.version));
+    let what = format!("settings {}", chosen.map_or(0, |chosen| chosen.outline.version));
     let make = || {
-        let shown = published.notice.for_language(&language);
+        let shown = reading.shown();
         let changes = chosen.and_then(|chosen| render::changes(&chosen.notice, &published.notice, &shown));
         let stored: Vec<_> = shown
             .categories
@@ -99,15 +90,7 @@ pub(in crate::http) async fn settings(
         })
         .to_string()
     };
-    let mut response = app.scripts.answer(&headers, key(&site, published, what), JSON, SOON, make);
-    vary(&mut response, asked.lang.is_none());
-    Ok(response)
-}
-
-pub(super) fn vary(response: &mut Response, negotiated: bool) {
-    if negotiated {
-        response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Language"));
-    }
+    Ok(reading.answer(&what, JSON, SOON, make))
 }
 
 /// What the notice in force declares, as a tree of elements, for `<div data-consent-declaration>`.
@@ -128,14 +111,9 @@ pub(in crate::http) async fn declaration(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let site = caller::site(&app, &site)?;
-    let published = in_force(&site)?;
-    let language = language(&published.notice, asked.lang.as_deref(), &headers);
-    let make = || render::declaration(&published.notice.for_language(&language), false).json().to_string();
-    let key = key(&site, published, format!("declaration {language}"));
-    let mut response = app.scripts.answer(&headers, key, JSON, SOON, make);
-    vary(&mut response, asked.lang.is_none());
-    Ok(response)
+    let reading = Reading::of(&app, &site, asked.lang.as_deref(), &headers)?;
+    let make = || render::declaration(&reading.shown(), false).json().to_string();
+    Ok(reading.answer("declaration", JSON, SOON, make))
 }
 
 /// What a page with HTML of ours asks.
@@ -192,10 +170,9 @@ pub(in crate::http) async fn banner(
     Query(asked): Query<BannerAsked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let site = caller::site(&app, &site)?;
-    let published = in_force(&site)?;
-    let language = language(&published.notice, asked.lang.as_deref(), &headers);
-    let visitor = Visitor::of(&site, &headers);
+    let reading = Reading::of(&app, &site, asked.lang.as_deref(), &headers)?;
+    let Reading { site, published, .. } = &reading;
+    let visitor = Visitor::of(site, &headers);
     let nonce = asked.nonce.as_deref();
     if nonce.is_some_and(|nonce| nonce.bytes().any(|b| !b.is_ascii_alphanumeric() && !b"+/=-_".contains(&b))) {
         return Err(Problem::malformed("a nonce is letters, digits and + / - _ =").at("nonce"));
@@ -210,10 +187,10 @@ pub(in crate::http) async fn banner(
             asked.style.as_deref() == Some("link"),
             nonce,
         );
-        let shown = published.notice.for_language(&language);
+        let shown = reading.shown();
         let path = |name: &str| format!("/v1/sites/{}/{name}", site.id);
-        let mut hidden = fields(&app, &site, &shown, &visitor, "first")?;
-        hidden.0.extend(asked.page.as_deref().and_then(|page| page_of(&site, page)).map(|page| ("back", page)));
+        let mut hidden = fields(&app, site, &shown, &visitor, "first")?;
+        hidden.0.extend(asked.page.as_deref().and_then(|page| page_of(site, page)).map(|page| ("back", page)));
         let form = render::Form { action: path("decisions"), settings: path("settings.html"), hidden };
         render::banner_html(&shown, &style, visitor.signals.on(), Some(&form))
     };
@@ -275,11 +252,10 @@ pub(in crate::http) async fn settings_page(
     Query(asked): Query<Page>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let site = caller::site(&app, &site)?;
-    let published = in_force(&site)?;
-    let language = language(&published.notice, asked.lang.as_deref(), &headers);
-    let shown = published.notice.for_language(&language);
-    let visitor = Visitor::of(&site, &headers);
+    let reading = Reading::of(&app, &site, asked.lang.as_deref(), &headers)?;
+    let Reading { site, published, .. } = &reading;
+    let shown = reading.shown();
+    let visitor = Visitor::of(site, &headers);
     let (status, granted) = visitor.stands(published, app.clock.now());
     let cookie = visitor.cookie.as_ref();
     let standing = Standing {
@@ -289,9 +265,9 @@ pub(in crate::http) async fn settings_page(
         signalled: visitor.signals.on(),
         outdated: status == Status::Outdated,
     };
-    let back = referrer(&site, &headers).filter(|page| !page.contains("/settings.html"));
-    let back = back.or_else(|| home(&site)).unwrap_or_else(|| "/".to_owned());
-    let mut hidden = fields(&app, &site, &shown, &visitor, "settings")?;
+    let back = referrer(site, &headers).filter(|page| !page.contains("/settings.html"));
+    let back = back.or_else(|| home(site)).unwrap_or_else(|| "/".to_owned());
+    let mut hidden = fields(&app, site, &shown, &visitor, "settings")?;
     hidden.0.push(("back", back.clone()));
     let action = format!("/v1/sites/{}/decisions", site.id);
     let main = render::settings_page(&shown, &standing, &action, &hidden, &back);
@@ -327,12 +303,10 @@ pub(in crate::http) async fn declaration_page(
     Query(asked): Query<Page>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let site = caller::site(&app, &site)?;
-    let published = in_force(&site)?;
-    let language: Language = language(&published.notice, asked.lang.as_deref(), &headers);
+    let reading = Reading::of(&app, &site, asked.lang.as_deref(), &headers)?;
     let whole = asked.fragment.is_none();
     let make = || {
-        let shown = published.notice.for_language(&language);
+        let shown = reading.shown();
         let section = render::declaration(&shown, whole).html();
         if whole {
             let title = &shown.texts.services;
@@ -342,9 +316,7 @@ pub(in crate::http) async fn declaration_page(
             section
         }
     };
-    let key = key(&site, published, format!("declaration.html {language} {whole}"));
-    let mut response = app.scripts.answer(&headers, key, HTML, SOON, make);
-    vary(&mut response, asked.lang.is_none());
+    let mut response = reading.answer(&format!("declaration.html {whole}"), HTML, SOON, make);
     let policy = HeaderValue::from_static("default-src 'none'; style-src 'self'; frame-ancestors *");
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     Ok(response)
