@@ -10,6 +10,7 @@ use brotli::enc::BrotliEncoderParams;
 use brotli::enc::backward_references::BrotliEncoderMode;
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
 
 /// A text in every encoding.
 struct Encoded {
@@ -17,6 +18,18 @@ struct Encoded {
     raw: Vec<u8>,
     gzip: Vec<u8>,
     brotli: Vec<u8>,
+}
+
+impl Encoded {
+    fn new(text: String) -> Self {
+        let digest = Sha256::digest(text.as_bytes());
+        Self {
+            etag: format!("\"{}\"", BASE64URL_NOPAD.encode(&digest[..16])),
+            gzip: gzip(text.as_bytes()),
+            brotli: brotli(text.as_bytes()),
+            raw: text.into_bytes(),
+        }
+    }
 }
 
 /// What an answer is made from: the site's number, the notice version, the site's settings, and what it is, with the language.
@@ -31,34 +44,38 @@ pub(super) struct Key {
 
 /// What was made and compressed before.
 #[derive(Default)]
-pub struct Compressed(Mutex<HashMap<Key, Arc<Encoded>>>);
+pub struct Compressed {
+    /// A cell is there as soon as somebody has asked, so that those who ask meanwhile wait for the same answer.
+    kept: Mutex<HashMap<Key, Arc<OnceCell<Encoded>>>>,
+    /// Held while something is compressed, which takes a core and much memory: one thing at a time.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
 
 /// The most answers kept: sites times languages times kinds, bounded.
 const MOST: usize = 4096;
 
 impl Compressed {
-    fn of(&self, key: Key, make: impl FnOnce() -> String) -> Arc<Encoded> {
-        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Arc::clone(known);
-        }
-        let text = make();
-        let digest = Sha256::digest(text.as_bytes());
-        let made = Arc::new(Encoded {
-            etag: format!("\"{}\"", BASE64URL_NOPAD.encode(&digest[..16])),
-            gzip: gzip(text.as_bytes()),
-            brotli: brotli(text.as_bytes()),
-            raw: text.into_bytes(),
-        });
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= MOST {
+    fn cell(&self, key: Key) -> Arc<OnceCell<Encoded>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MOST && !kept.contains_key(&key) {
             kept.clear();
         }
-        kept.insert(key, Arc::clone(&made));
-        made
+        Arc::clone(kept.entry(key).or_default())
+    }
+
+    /// Compresses on a thread where nobody else is kept waiting by it.
+    async fn compress(&self, text: String) -> Encoded {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let work = move || {
+            // Given back by the work, not by who waits for it: they may be gone before.
+            let _turn = turn;
+            Encoded::new(text)
+        };
+        tokio::task::spawn_blocking(work).await.expect("compressing neither panics nor is cancelled")
     }
 
     /// Answers with what `make` makes, compressed; with 304 to who has it already.
-    pub(super) fn answer(
+    pub(super) async fn answer(
         &self,
         headers: &HeaderMap,
         key: Key,
@@ -66,7 +83,8 @@ impl Compressed {
         cache: &'static str,
         make: impl FnOnce() -> String,
     ) -> Response {
-        let made = self.of(key, make);
+        let cell = self.cell(key);
+        let made = cell.get_or_init(|| self.compress(make())).await;
         let same = headers
             .get(header::IF_NONE_MATCH)
             .and_then(|value| value.to_str().ok())
@@ -145,4 +163,54 @@ pub(super) fn send(body: Vec<u8>, encoding: Option<&'static str>, kind: &'static
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+
+    fn key(what: usize) -> Key {
+        Key { site: 1, version: 1, settings: String::new(), what: what.to_string() }
+    }
+
+    #[test]
+    fn who_asks_at_once_waits_for_one_compression_and_keeps_nobody_else_waiting() {
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let (free, freed) = std::sync::mpsc::channel::<()>();
+        let (compressed, headers, made) = (Compressed::default(), HeaderMap::new(), Cell::new(0));
+        let ask = || {
+            let make = || {
+                made.set(made.get() + 1);
+                "a text".repeat(1000)
+            };
+            compressed.answer(&headers, key(0), "text/plain", "no-store", make)
+        };
+        runtime.block_on(async {
+            // The one thread for such work has other work: an answer that is there all the same was made where all are answered.
+            let busy = tokio::task::spawn_blocking(move || freed.recv());
+            let (mut one, mut two) = (pin!(ask()), pin!(ask()));
+            let waiting = poll_fn(|context| {
+                Poll::Ready(one.as_mut().poll(context).is_pending() && two.as_mut().poll(context).is_pending())
+            });
+            assert!(waiting.await);
+            free.send(()).unwrap();
+            let (one, two, _) = tokio::join!(one, two, busy);
+            assert_eq!([one.status(), two.status()], [StatusCode::OK; 2]);
+        });
+        assert_eq!(made.get(), 1);
+    }
+
+    #[test]
+    fn no_more_is_kept_than_is_allowed() {
+        let compressed = Compressed::default();
+        for what in 0..=MOST {
+            compressed.cell(key(what));
+        }
+        assert_eq!(compressed.kept.lock().unwrap().len(), 1);
+    }
 }

@@ -47,7 +47,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Answers everyone with what `make` makes of this notice in this language, kept as `what`.
-    pub(super) fn answer(
+    pub(super) async fn answer(
         &self,
         what: &str,
         kind: &'static str,
@@ -60,7 +60,7 @@ impl<'a> Reading<'a> {
             settings: serde_json::to_string(&self.site.settings).unwrap_or_default(),
             what: format!("{what} {}", self.language),
         };
-        let mut response = self.app.scripts.answer(self.headers, key, kind, cache, make);
+        let mut response = self.app.scripts.answer(self.headers, key, kind, cache, make).await;
         self.vary(&mut response);
         response
     }

@@ -90,7 +90,7 @@ pub(in crate::http) async fn settings(
         })
         .to_string()
     };
-    Ok(reading.answer(&what, JSON, SOON, make))
+    Ok(reading.answer(&what, JSON, SOON, make).await)
 }
 
 /// What the notice in force declares, as a tree of elements, for `<div data-consent-declaration>`.
@@ -113,7 +113,7 @@ pub(in crate::http) async fn declaration(
 ) -> Result<Response, Problem> {
     let reading = Reading::of(&app, &site, asked.lang.as_deref(), &headers)?;
     let make = || render::declaration(&reading.shown(), false).json().to_string();
-    Ok(reading.answer("declaration", JSON, SOON, make))
+    Ok(reading.answer("declaration", JSON, SOON, make).await)
 }
 
 /// What a page with HTML of ours asks.
@@ -316,7 +316,7 @@ pub(in crate::http) async fn declaration_page(
             section
         }
     };
-    let mut response = reading.answer(&format!("declaration.html {whole}"), HTML, SOON, make);
+    let mut response = reading.answer(&format!("declaration.html {whole}"), HTML, SOON, make).await;
     let policy = HeaderValue::from_static("default-src 'none'; style-src 'self'; frame-ancestors *");
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     Ok(response)

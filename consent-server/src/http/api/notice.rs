@@ -89,5 +89,5 @@ pub(in crate::http) async fn script(
     let wanted =
         Wanted { headless: asked.headless.is_some(), debug: asked.debug.is_some(), negotiated: reading.negotiated };
     let make = || script::compose(&reading.site, &reading.published, &reading.language, wanted);
-    Ok(reading.answer(&format!("consent.js {wanted:?}"), KIND, CACHE, make))
+    Ok(reading.answer(&format!("consent.js {wanted:?}"), KIND, CACHE, make).await)
 }
