@@ -122,6 +122,25 @@ pub struct Act {
     pub on_behalf: bool,
 }
 
+impl Act {
+    /// Hands out what it answers, each category as a whole: what it grants if that counts, else that it is refused.
+    pub(crate) fn answers(&self, counts: bool, mut each: impl FnMut(Choice)) {
+        let granted: &[ChoiceId] = if counts { &self.granted } else { &[] };
+        // Two services of one category name it twice, and answer it twice alike.
+        for category in granted.iter().chain(&self.denied).map(ChoiceId::category) {
+            let Ok(category) = Name::parse(category) else { continue };
+            each(Choice {
+                granted: Granted::of(granted, category.as_str()),
+                at: self.decided_at.min(self.recorded_at),
+                notice: self.notice,
+                said: self.said,
+                explicit: !matches!(self.method, Method::Close | Method::Signal),
+                category,
+            });
+        }
+    }
+}
+
 /// The consent of one subject at one site.
 ///
 /// The default is that of a subject nobody has heard of: necessary granted, all else denied.
@@ -186,22 +205,10 @@ impl Consent {
         }
     }
 
-    /// Writes the answers of an act, each category as a whole: what it grants if that counts, else that it is refused.
+    /// Writes the answers of an act.
     fn answer(&mut self, act: &Act, counts: bool) {
-        let granted: &[ChoiceId] = if counts { &act.granted } else { &[] };
         self.identified |= counts;
-        // Two services of one category name it twice, and write it twice alike.
-        for category in granted.iter().chain(&act.denied).map(ChoiceId::category) {
-            let Ok(category) = Name::parse(category) else { continue };
-            self.put(Choice {
-                granted: Granted::of(granted, category.as_str()),
-                at: act.decided_at.min(act.recorded_at),
-                notice: act.notice,
-                said: act.said,
-                explicit: !matches!(act.method, Method::Close | Method::Signal),
-                category,
-            });
-        }
+        act.answers(counts, |choice| self.put(choice));
     }
 
     /// Writes the answer to a category in the place of an earlier one, or where it belongs by its name.

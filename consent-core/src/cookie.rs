@@ -251,6 +251,31 @@ impl Cookie {
         consent.view(outline, now, signal).granted(choice)
     }
 
+    /// Whether a visitor's own request may have what needs a category or service: only if its cookie grants it, and the consent
+    /// `held` for the cookie's subject, and that of the `account` it is linked to, if it is.
+    ///
+    /// A cookie proves the last act of its own device; what was revoked elsewhere is known where the records are. A cookie without a
+    /// subject, or with one that is not known there, grants nothing. The signal is this device's and says nothing about the account.
+    /// What is necessary needs no cookie.
+    pub fn authorizes(
+        cookie: Option<&Self>,
+        held: Option<&Consent>,
+        account: Option<&Consent>,
+        outline: &Outline,
+        choice: &ChoiceId,
+        now: UnixMillis,
+        signal: bool,
+    ) -> bool {
+        match (cookie.filter(|cookie| cookie.subject.is_some()), held) {
+            (Some(cookie), Some(held)) => {
+                cookie.grants(outline, choice, now, signal)
+                    && held.view(outline, now, signal).granted(choice)
+                    && account.is_none_or(|account| account.view(outline, now, false).granted(choice))
+            }
+            _ => Consent::default().view(outline, now, signal).granted(choice),
+        }
+    }
+
     /// The value to write. Without `write!`, which alone would be a tenth of the widget.
     pub fn value(&self) -> String {
         let mut text = String::from("1.");

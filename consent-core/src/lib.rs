@@ -29,6 +29,8 @@ pub mod outline;
 pub mod time;
 
 #[cfg(feature = "evidence")]
+pub mod account;
+#[cfg(feature = "evidence")]
 pub mod adapter;
 #[cfg(feature = "evidence")]
 pub mod checkpoint;
