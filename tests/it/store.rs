@@ -51,6 +51,11 @@ impl Bed {
         self.folder.path()
     }
 
+    /// Lets so many milliseconds pass.
+    pub(crate) fn advance(&self, millis: i64) {
+        self.clock.advance(millis);
+    }
+
     fn try_open(&self) -> Result<Sqlite, StoreError> {
         let signers = Arc::new(FileSigners::new(self.path().join("keys")));
         Sqlite::open(self.path(), Arc::clone(&self.clock) as Arc<dyn Clock>, signers)
@@ -102,7 +107,7 @@ fn site(store: &impl Store, id: &str) -> Arc<Site> {
 }
 
 /// A decision of a known subject, from the settings.
-fn decision(granted: &[&str], at: i64) -> NewDecision {
+pub(crate) fn decision(granted: &[&str], at: i64) -> NewDecision {
     let granted = granted.iter().map(|id| ChoiceId::parse(id).unwrap()).collect();
     NewDecision {
         decision: Decision {

@@ -6,7 +6,10 @@ use sha2::{Digest, Sha256};
 
 use super::StoreError;
 
-const MIGRATIONS: [(i64, &str); 1] = [(1, include_str!("../../migrations/sqlite/0001_log.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../../migrations/sqlite/0001_log.sql")),
+    (2, include_str!("../../migrations/sqlite/0002_account.sql")),
+];
 
 /// Brings the database to the newest schema.
 pub(super) fn run(connection: &mut Connection, now: UnixMillis) -> Result<(), StoreError> {
@@ -22,7 +25,7 @@ pub(super) fn run(connection: &mut Connection, now: UnixMillis) -> Result<(), St
             "the database has schema {newest}, this binary knows up to {known}: use the binary that wrote it, or a newer one"
         )));
     }
-    for (number, sql) in MIGRATIONS {
+    for &(number, sql) in MIGRATIONS {
         let digest: [u8; 32] = Sha256::digest(sql.as_bytes()).into();
         let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let applied: Option<Vec<u8>> =

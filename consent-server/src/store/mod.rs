@@ -76,6 +76,52 @@ pub enum DecideError {
     Store(#[from] StoreError),
 }
 
+/// The most subjects that one account may have: one a day for as long as any answer can hold.
+pub const MAX_DEVICES: usize = 400;
+
+/// The longest account id, in bytes.
+pub const MAX_ACCOUNT: usize = 256;
+
+/// The controller's own id of an account. It names a person: `Debug` masks it, and only its keyed hash is kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccountId(String);
+
+impl AccountId {
+    /// An id of 1 to [`MAX_ACCOUNT`] bytes, taken as it is.
+    pub fn parse(text: &str) -> Option<Self> {
+        (1..=MAX_ACCOUNT).contains(&text.len()).then(|| Self(text.to_owned()))
+    }
+
+    /// The id itself, for the one place that hashes it.
+    fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for AccountId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Why a subject was not linked to an account.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// Nothing was ever recorded for the subject, or it was erased.
+    #[error("there is no such subject")]
+    UnknownSubject,
+    /// It is linked already, and a link does not move.
+    #[error("the subject is linked to another account")]
+    OtherAccount,
+    /// The account has as many subjects as it may have.
+    #[error("the account has {MAX_DEVICES} subjects whose answers may still hold, and cannot have more")]
+    TooMany,
+    /// The store could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// What a site lets be set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -292,6 +338,16 @@ pub trait Store: Send + Sync + 'static {
     /// Changes sites, notices or keys on behalf of `actor`: returns only after it is on disk and in the registry.
     fn change(&self, change: Change, actor: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Links a subject to an account on behalf of `actor`, and records that it was: returns only after it is on disk. The same link
+    /// again changes and records nothing.
+    fn link(
+        &self,
+        site: &Arc<Site>,
+        subject: SubjectId,
+        account: AccountId,
+        actor: &str,
+    ) -> impl Future<Output = Result<(), LinkError>> + Send;
+
     /// Publishes the head of a log as its checkpoint, if it has grown since; returns the one that is published then.
     fn publish(&self, site: &Arc<Site>) -> impl Future<Output = Result<String, StoreError>> + Send;
 
@@ -303,6 +359,18 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] if the database does not answer or its data is corrupt.
     fn consent(&self, site: &Site, subject: &SubjectId) -> Result<Option<Arc<Consent>>, StoreError>;
+
+    /// What holds for an account; that of someone nobody has heard of for one without subjects.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn account(&self, site: &Site, account: &AccountId) -> Result<Consent, StoreError>;
+
+    /// What holds for the account that a subject is linked to, if it is linked.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn account_of(&self, site: &Site, subject: &SubjectId) -> Result<Option<Consent>, StoreError>;
 
     /// The records of a subject, oldest first; none for an unknown one.
     ///

@@ -1,7 +1,9 @@
-//! The bytes of a folded consent and of a list of indexes, as the store keeps them beside a subject.
+//! The bytes of a folded consent, of what a device says to its account, and of a list of indexes, as the store keeps them beside a
+//! subject.
 //!
-//! Not evidence: both can be recomputed from the log at any time, and `consent doctor` does.
+//! Not evidence: all can be recomputed from the log at any time, and `consent doctor` does.
 
+use consent_core::account::{Answer, Device};
 use consent_core::consent::{Choice, Consent, Granted, Last};
 use consent_core::id::{Name, RecordId};
 use consent_core::time::UnixMillis;
@@ -20,7 +22,6 @@ const EXPLICIT: u8 = 2;
 pub(super) fn consent(consent: &Consent) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     let last = consent.last;
-    let flag = |set: bool, bit: u8| if set { bit } else { 0 };
     out.push(VERSION);
     out.push(
         flag(consent.forgotten, FORGOTTEN)
@@ -33,22 +34,8 @@ pub(super) fn consent(consent: &Consent) -> Vec<u8> {
         out.extend_from_slice(&last.recorded_at.millis().to_be_bytes());
     }
     put(&mut out, consent.choices.len() as u64);
-    for choice in &consent.choices {
-        name(&mut out, &choice.category);
-        match &choice.granted {
-            Granted::Nothing => out.push(0),
-            Granted::Whole => out.push(1),
-            Granted::Services(services) => {
-                out.push(2);
-                put(&mut out, services.len() as u64);
-                for service in services {
-                    name(&mut out, service);
-                }
-            }
-        }
-        out.extend_from_slice(&choice.at.millis().to_be_bytes());
-        put(&mut out, u64::from(choice.notice));
-        out.push(flag(choice.said, SAID) | flag(choice.explicit, EXPLICIT));
+    for answer in &consent.choices {
+        choice(&mut out, answer);
     }
     out
 }
@@ -70,27 +57,46 @@ pub(super) fn to_consent(bytes: &[u8]) -> Option<Consent> {
     };
     let mut choices = Vec::new();
     for _ in 0..get(from)? {
-        let category = take_name(from)?;
-        let granted = match byte(from)? {
-            0 => Granted::Nothing,
-            1 => Granted::Whole,
-            2 => Granted::Services((0..get(from)?).map(|_| take_name(from)).collect::<Option<_>>()?),
-            _ => return None,
-        };
-        let at = UnixMillis::new(i64::from_be_bytes(array(from)?));
-        let notice = u32::try_from(get(from)?).ok()?;
-        let flags = byte(from)?;
-        choices.push(Choice {
-            category,
-            granted,
-            at,
-            notice,
-            said: flags & SAID != 0,
-            explicit: flags & EXPLICIT != 0,
-        });
+        choices.push(take_choice(from)?);
     }
     let consent = Consent { last, forgotten: flags & FORGOTTEN != 0, identified: flags & IDENTIFIED != 0, choices };
     rest.is_empty().then_some(consent)
+}
+
+/// Packs what a device says to its account.
+pub(super) fn device(device: &Device) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    out.push(VERSION);
+    out.push(flag(device.forgotten_at.is_some(), FORGOTTEN));
+    if let Some(at) = device.forgotten_at {
+        out.extend_from_slice(&at.millis().to_be_bytes());
+    }
+    put(&mut out, device.answers.len() as u64);
+    for answer in &device.answers {
+        choice(&mut out, &answer.choice);
+        out.extend_from_slice(&answer.recorded_at.millis().to_be_bytes());
+    }
+    out
+}
+
+/// Unpacks what a device says; `None` if the bytes are not that. No bytes at all: it says nothing.
+pub(super) fn to_device(bytes: &[u8]) -> Option<Device> {
+    if bytes.is_empty() {
+        return Some(Device::default());
+    }
+    let mut rest = bytes;
+    let from = &mut rest;
+    if byte(from)? != VERSION {
+        return None;
+    }
+    let forgotten_at =
+        if byte(from)? & FORGOTTEN == 0 { None } else { Some(UnixMillis::new(i64::from_be_bytes(array(from)?))) };
+    let mut answers = Vec::new();
+    for _ in 0..get(from)? {
+        let choice = take_choice(from)?;
+        answers.push(Answer { choice, recorded_at: UnixMillis::new(i64::from_be_bytes(array(from)?)) });
+    }
+    rest.is_empty().then_some(Device { forgotten_at, answers })
 }
 
 /// Appends an index to a packed list. `after` is the last one in it.
@@ -108,6 +114,42 @@ pub(super) fn indexes(bytes: &[u8]) -> Option<Vec<u64>> {
         indexes.push(last);
     }
     Some(indexes)
+}
+
+fn flag(set: bool, bit: u8) -> u8 {
+    if set { bit } else { 0 }
+}
+
+fn choice(out: &mut Vec<u8>, choice: &Choice) {
+    name(out, &choice.category);
+    match &choice.granted {
+        Granted::Nothing => out.push(0),
+        Granted::Whole => out.push(1),
+        Granted::Services(services) => {
+            out.push(2);
+            put(out, services.len() as u64);
+            for service in services {
+                name(out, service);
+            }
+        }
+    }
+    out.extend_from_slice(&choice.at.millis().to_be_bytes());
+    put(out, u64::from(choice.notice));
+    out.push(flag(choice.said, SAID) | flag(choice.explicit, EXPLICIT));
+}
+
+fn take_choice(from: &mut &[u8]) -> Option<Choice> {
+    let category = take_name(from)?;
+    let granted = match byte(from)? {
+        0 => Granted::Nothing,
+        1 => Granted::Whole,
+        2 => Granted::Services((0..get(from)?).map(|_| take_name(from)).collect::<Option<_>>()?),
+        _ => return None,
+    };
+    let at = UnixMillis::new(i64::from_be_bytes(array(from)?));
+    let notice = u32::try_from(get(from)?).ok()?;
+    let flags = byte(from)?;
+    Some(Choice { category, granted, at, notice, said: flags & SAID != 0, explicit: flags & EXPLICIT != 0 })
 }
 
 fn put(out: &mut Vec<u8>, mut value: u64) {
@@ -185,6 +227,35 @@ mod tests {
                 assert_eq!(to_consent(&bytes[..end]), None, "cut at {end}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_device_says_survives_packing() {
+        let answer = |category: &str, granted| Answer {
+            choice: Choice {
+                category: Name::parse(category).unwrap(),
+                granted,
+                at: UnixMillis::new(3),
+                notice: 2,
+                said: false,
+                explicit: true,
+            },
+            recorded_at: UnixMillis::new(1 << 41),
+        };
+        let answers =
+            vec![answer("a", Granted::Services(vec![Name::parse("x").unwrap()])), answer("b", Granted::Nothing)];
+        for want in [
+            Device::default(),
+            Device { forgotten_at: Some(UnixMillis::new(-7)), answers: Vec::new() },
+            Device { forgotten_at: None, answers },
+        ] {
+            let bytes = device(&want);
+            assert_eq!(to_device(&bytes), Some(want));
+            for end in 1..bytes.len() {
+                assert_eq!(to_device(&bytes[..end]), None, "cut at {end}");
+            }
+        }
+        assert_eq!(to_device(&[]), Some(Device::default()));
     }
 
     #[test]

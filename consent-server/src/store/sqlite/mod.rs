@@ -4,6 +4,7 @@
 //! `synchronous=FULL` has synced the WAL. An error from that sync ends the process: what the kernel failed to write once, it may
 //! report as written the next time, so nothing after it can be trusted.
 
+mod account;
 mod read;
 mod recent;
 mod writer;
@@ -21,7 +22,10 @@ use consent_core::time::UnixMillis;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Change, DecideError, Entry, NewDecision, Recorded, Registry, Signers, Site, Store, StoreError, Stretch};
+use super::{
+    AccountId, Change, DecideError, Entry, LinkError, NewDecision, Recorded, Registry, Signers, Site, Store, StoreError,
+    Stretch,
+};
 use crate::clock::Clock;
 use recent::Recent;
 use writer::{Job, Writer};
@@ -239,6 +243,17 @@ impl Store for Sqlite {
         self.ask(|reply| Job::Change { change, actor, reply }).await?
     }
 
+    async fn link(
+        &self,
+        site: &Arc<Site>,
+        subject: SubjectId,
+        account: AccountId,
+        actor: &str,
+    ) -> Result<(), LinkError> {
+        let (site, actor) = (Arc::clone(site), actor.to_owned());
+        self.ask(|reply| Job::Link { site, subject, account, actor, reply }).await?
+    }
+
     async fn publish(&self, site: &Arc<Site>) -> Result<String, StoreError> {
         let site = Arc::clone(site);
         self.ask(|reply| Job::Publish { site, reply }).await?
@@ -257,6 +272,14 @@ impl Store for Sqlite {
         let consent = Arc::new(consent);
         self.shared.recent.read(site.number, subject, &ticket, Arc::clone(&consent));
         Ok(Some(consent))
+    }
+
+    fn account(&self, site: &Site, account: &AccountId) -> Result<Consent, StoreError> {
+        self.shared.read(|db| account::consent(db, site, account))
+    }
+
+    fn account_of(&self, site: &Site, subject: &SubjectId) -> Result<Option<Consent>, StoreError> {
+        self.shared.read(|db| account::consent_of(db, site, subject))
     }
 
     fn records(&self, site: &Site, subject: &SubjectId) -> Result<Vec<Entry>, StoreError> {

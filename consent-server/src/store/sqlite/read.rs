@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use consent_core::consent::Consent;
+use consent_core::account::Device;
+use consent_core::consent::{Act, Consent};
 use consent_core::id::{RecordId, SiteId, SubjectId};
 use consent_core::merkle::{Hash, inclusion_proof, range_proof};
 use consent_core::notice::Notice;
@@ -11,6 +12,7 @@ use consent_core::tile::Tile;
 use consent_core::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::account;
 use crate::keys::{ApiKey, Role};
 use crate::store::tree::{Stored, index_of, key};
 use crate::store::{Entry, Published, Registry, Site, StoreError, Stretch, packed};
@@ -207,20 +209,39 @@ pub(super) fn integrity(db: &Connection) -> Result<String, StoreError> {
     if answer == "ok" { Ok("its pages are whole".to_owned()) } else { Err(corrupt("database", answer)) }
 }
 
+fn acts(db: &Connection, site: &Site, subject: &SubjectId) -> Result<Vec<Act>, StoreError> {
+    let mut acts = Vec::new();
+    for entry in records(db, site, subject)? {
+        let leaf = Leaf::parse(&entry.leaf).map_err(|e| corrupt("record", e.to_string()))?;
+        acts.extend(leaf.act());
+    }
+    Ok(acts)
+}
+
+/// What a subject's records say to the account that it is linked to.
+pub(super) fn device(db: &Connection, site: &Site, subject: &SubjectId) -> Result<Device, StoreError> {
+    Ok(Device::fold(&acts(db, site, subject)?))
+}
+
 pub(super) fn compare_folds(db: &Connection, site: &Site) -> Result<u64, StoreError> {
-    let mut statement = db.prepare_cached("SELECT id, consent FROM subject WHERE site = ?1")?;
+    let mut statement = db.prepare_cached("SELECT id, consent, account FROM subject WHERE site = ?1")?;
     let mut rows = statement.query([site.number])?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
         let subject = SubjectId::from_bytes(row.get(0)?).ok_or_else(|| corrupt("subject", "not an id"))?;
         let kept = packed::to_consent(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
-        let mut acts = Vec::new();
-        for entry in records(db, site, &subject)? {
-            let leaf = Leaf::parse(&entry.leaf).map_err(|e| corrupt("record", e.to_string()))?;
-            acts.extend(leaf.act());
-        }
+        let acts = acts(db, site, &subject)?;
         if kept != Some(Consent::fold(&acts)) {
             return Err(corrupt("subject", "one subject does not hold what its records say"));
+        }
+        if let Some(account) = row.get(2)? {
+            let said = Device::fold(&acts);
+            let kept = account::device(db, site, &account, &subject)?;
+            // It may say less: erasing another device silences all that were linked then (0002_account.sql).
+            let forgot = kept.forgotten_at.is_none() || kept.forgotten_at == said.forgotten_at;
+            if !forgot || !kept.answers.iter().all(|answer| said.answers.contains(answer)) {
+                return Err(corrupt("account_device", "one device says to its account what its records do not"));
+            }
         }
         count += 1;
     }

@@ -1,5 +1,7 @@
 //! The one thread that writes: jobs in, transactions out, answers only after the commit.
 
+mod account;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -13,12 +15,14 @@ use consent_core::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
+use super::account::AccountHash;
 use super::{Shared, end_on_io_error, read};
 use crate::clock::Clock;
 use crate::random;
 use crate::store::tree::{Finished, Tree, key};
 use crate::store::{
-    Change, DecideError, NewDecision, Published, Recorded, Signers, Site, StoreError, packed, sites_of,
+    AccountId, Change, DecideError, LinkError, NewDecision, Published, Recorded, Signers, Site, StoreError, packed,
+    sites_of,
 };
 
 /// The most jobs in one transaction: bounds how long the first of them waits.
@@ -28,6 +32,13 @@ const BATCH: usize = 512;
 pub(super) enum Job {
     Decide { site: Arc<Site>, decision: Box<NewDecision>, reply: oneshot::Sender<Result<Recorded, DecideError>> },
     Change { change: Box<Change>, actor: String, reply: oneshot::Sender<Result<(), StoreError>> },
+    Link {
+        site: Arc<Site>,
+        subject: SubjectId,
+        account: AccountId,
+        actor: String,
+        reply: oneshot::Sender<Result<(), LinkError>>,
+    },
     Publish { site: Arc<Site>, reply: oneshot::Sender<Result<String, StoreError>> },
 }
 
@@ -35,6 +46,7 @@ pub(super) enum Job {
 enum Answer {
     Decided(i64, oneshot::Sender<Result<Recorded, DecideError>>, Box<Result<Recorded, DecideError>>),
     Changed(oneshot::Sender<Result<(), StoreError>>, Result<(), StoreError>),
+    Linked(oneshot::Sender<Result<(), LinkError>>, Result<(), LinkError>),
     Published(oneshot::Sender<Result<String, StoreError>>, i64),
 }
 
@@ -113,6 +125,7 @@ impl Writer {
             match answer {
                 Answer::Decided(_, reply, result) => drop(reply.send(*result)),
                 Answer::Changed(reply, result) => drop(reply.send(result)),
+                Answer::Linked(reply, result) => drop(reply.send(result)),
                 Answer::Published(reply, site) => drop(reply.send(Ok(self.logs[&site].checkpoint.clone()))),
             }
         }
@@ -149,6 +162,7 @@ impl Writer {
             match answer {
                 Answer::Decided(_, reply, _) => drop(reply.send(Err(sorry().into()))),
                 Answer::Changed(reply, _) => drop(reply.send(Err(sorry()))),
+                Answer::Linked(reply, _) => drop(reply.send(Err(sorry().into()))),
                 Answer::Published(reply, _) => drop(reply.send(Err(sorry()))),
             }
         }
@@ -185,6 +199,16 @@ impl Writer {
                 };
                 self.db.execute_batch("RELEASE change")?;
                 answers.push(Answer::Changed(reply, result));
+            }
+            Job::Link { site, subject, account, actor, reply } => {
+                let result = match self.link(&site, &subject, &account, &actor) {
+                    Err(LinkError::Store(error)) => {
+                        drop(reply.send(Err(StoreError::Refused(format!("not written: {error}")).into())));
+                        return Err(error);
+                    }
+                    result => result,
+                };
+                answers.push(Answer::Linked(reply, result));
             }
             Job::Publish { site, reply } => {
                 self.log(site.number, &site.log_origin)?.publish = true;
@@ -361,6 +385,7 @@ impl Writer {
             key: SubjectKey(random::bytes()),
             consent: Consent::default(),
             records: Vec::new(),
+            account: None,
         });
         let answer = new.decision.resolve(&published.outline, &row.consent, self.clock.now())?;
         let mut effect = Effect::Applied;
@@ -374,9 +399,11 @@ impl Writer {
             leaf.effect = Some(effect);
             leaf
         })?;
-        let last = packed::indexes(&row.records).and_then(|indexes| indexes.last().copied());
-        packed::push_index(&mut row.records, last, index);
+        row.add(index);
         self.keep(site, new, index, &subject, &row)?;
+        if let Some(account) = &row.account {
+            self.tell_account(site, account, &subject, &leaf, effect)?;
+        }
         Ok(Recorded { repeated: false, index, recorded_at: leaf.recorded_at, effect, subject, consent: row.consent })
     }
 
@@ -388,31 +415,39 @@ impl Writer {
         subject: &SubjectId,
         row: &SubjectRow,
     ) -> Result<(), StoreError> {
-        let index = i64::try_from(index).expect("below 2^40");
-        let (id, subject) = (&new.decision.id.as_bytes()[..], &subject.as_bytes()[..]);
+        self.keep_record(site, &new.decision.id, index, subject, row, Some(digest(&row.key, new)))?;
+        if let Some(behalf) = &new.behalf {
+            self.aside(key(site.number, index), None, behalf.evidence.as_deref(), &behalf.actor, None)?;
+        }
+        Ok(())
+    }
+
+    /// Writes whose a record is, and what is kept beside its subject.
+    fn keep_record(
+        &self,
+        site: &Site,
+        id: &RecordId,
+        index: u64,
+        subject: &SubjectId,
+        row: &SubjectRow,
+        content: Option<[u8; 16]>,
+    ) -> Result<(), StoreError> {
+        let (id, subject) = (&id.as_bytes()[..], &subject.as_bytes()[..]);
         self.db.prepare_cached("INSERT INTO record_id VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
             site.number,
             id,
-            index,
+            i64::try_from(index).expect("below 2^40"),
             subject,
-            &digest(&row.key, new)[..]
+            content
         ])?;
-        self.db.prepare_cached("INSERT OR REPLACE INTO subject VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
+        self.db.prepare_cached("INSERT OR REPLACE INTO subject VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
             site.number,
             subject,
             &row.key.0[..],
             packed::consent(&row.consent),
-            row.records
+            row.records,
+            row.account
         ])?;
-        if let Some(behalf) = &new.behalf {
-            self.aside(
-                key(site.number, u64::try_from(index).expect("not negative")),
-                None,
-                behalf.evidence.as_deref(),
-                &behalf.actor,
-                None,
-            )?;
-        }
         Ok(())
     }
 
@@ -436,7 +471,7 @@ impl Writer {
 
     fn subject(&self, site: &Site, subject: &SubjectId) -> Result<Option<SubjectRow>, StoreError> {
         let mut statement =
-            self.db.prepare_cached("SELECT key, consent, records FROM subject WHERE site = ?1 AND id = ?2")?;
+            self.db.prepare_cached("SELECT key, consent, records, account FROM subject WHERE site = ?1 AND id = ?2")?;
         let mut rows = statement.query(params![site.number, &subject.as_bytes()[..]])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let consent = packed::to_consent(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
@@ -444,7 +479,7 @@ impl Writer {
             table: "subject",
             what: "a consent that cannot be read".to_owned(),
         })?;
-        Ok(Some(SubjectRow { key: SubjectKey(row.get(0)?), consent, records: row.get(2)? }))
+        Ok(Some(SubjectRow { key: SubjectKey(row.get(0)?), consent, records: row.get(2)?, account: row.get(3)? }))
     }
 
     /// Changes the registry, and records it in the log of every site that it concerns.
@@ -581,6 +616,15 @@ struct SubjectRow {
     key: SubjectKey,
     consent: Consent,
     records: Vec<u8>,
+    account: Option<AccountHash>,
+}
+
+impl SubjectRow {
+    /// One record more.
+    fn add(&mut self, index: u64) {
+        let last = packed::indexes(&self.records).and_then(|indexes| indexes.last().copied());
+        packed::push_index(&mut self.records, last, index);
+    }
 }
 
 /// The leaf of a decision, without what it grants, denies and does.
