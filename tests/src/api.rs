@@ -224,6 +224,27 @@ impl Api {
         object["allowed"].as_bool().unwrap_or_else(|| panic!("no allowed in {object}"))
     }
 
+    /// Links a subject to an account, with the backend key.
+    pub fn link(&self, subject: SubjectId, account: &str) -> Answer {
+        let path = format!("/v1/sites/demo/subjects/{subject}/account");
+        let key = format!("Bearer {}", self.backend);
+        let headers = [("authorization", &*key), ("content-type", "application/json")];
+        self.send("PUT", &path, &headers, json!({"account": account}).to_string().as_bytes())
+    }
+
+    /// The consent object of an account, with `allowed` for this category or service.
+    pub fn account(&self, account: &str, category: &str) -> Value {
+        let body = json!({"account": account, "category": category});
+        self.post_as(&self.backend, "/v1/sites/demo/accounts/consent", &body).expect(200).json()
+    }
+
+    /// What a reverse proxy is told about a visitor's request with this consent cookie and these headers.
+    pub fn authorize(&self, cookie: &str, category: &str, headers: &[(&str, &str)]) -> Answer {
+        let cookie = format!("theme=dark; consent={cookie}");
+        let headers: Vec<_> = headers.iter().copied().chain([("cookie", &*cookie)]).collect();
+        self.send("GET", &format!("/v1/sites/demo/authorize?category={category}"), &headers, &[])
+    }
+
     /// Status and body of a subject's own records.
     pub fn records(&self, subject: SubjectId) -> Answer {
         self.send("GET", "/v1/sites/demo/records", &[("consent-subject", &subject.to_string())], &[])

@@ -16,9 +16,9 @@ use crate::store::Site;
 pub(super) struct ConsentObject<'a> {
     /// The site.
     pub site: &'a str,
-    /// The subject.
-    #[schema(value_type = String, format = "uuid")]
-    pub subject: SubjectId,
+    /// The subject; null where the question was about an account.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub subject: Option<SubjectId>,
     /// How the consent stands.
     #[schema(value_type = String, example = "valid")]
     pub status: Status,
@@ -69,14 +69,14 @@ impl<'a> ConsentObject<'a> {
     pub(super) fn new(
         site: &'a Site,
         outline: &'a Outline,
-        subject: SubjectId,
+        subject: impl Into<Option<SubjectId>>,
         consent: &'a Consent,
         now: UnixMillis,
     ) -> Self {
         let view = consent.view(outline, now, false);
         Self {
             site: site.id.as_str(),
-            subject,
+            subject: subject.into(),
             status: view.status(),
             notice: view.notice(),
             decided_at: view.decided_at(),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::store::{DecideError, StoreError};
+use crate::store::{DecideError, LinkError, StoreError};
 
 /// A problem detail.
 ///
@@ -113,6 +113,19 @@ impl From<StoreError> for Problem {
                     "the store could not answer; nothing was recorded",
                 )
             }
+        }
+    }
+}
+
+impl From<LinkError> for Problem {
+    fn from(error: LinkError) -> Self {
+        let detail = error.to_string();
+        let conflict = |kind, title| Self::new(StatusCode::CONFLICT, kind, title, detail.clone()).at("/account");
+        match error {
+            LinkError::Store(error) => error.into(),
+            LinkError::UnknownSubject => Self::not_found(detail).at("subject"),
+            LinkError::OtherAccount => conflict("other-account", "The subject has an account"),
+            LinkError::TooMany => conflict("too-many-subjects", "The account is full"),
         }
     }
 }

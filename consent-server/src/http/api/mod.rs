@@ -1,5 +1,7 @@
 //! One file for each thing that can be asked.
 
+pub(super) mod accounts;
+pub(super) mod authorize;
 pub(super) mod check;
 pub(super) mod decisions;
 pub(super) mod export;
