@@ -1,12 +1,15 @@
 //! Tests of the real binary, the store and the command line: see the modules. Build the binary first (`make test` does).
 
+mod accounts;
 mod api;
+mod authorize;
 mod cli;
 mod crash;
 mod durability;
 mod layers;
 mod lint_page;
 mod malformed;
+mod nginx;
 mod openapi;
 mod parity;
 mod store;
