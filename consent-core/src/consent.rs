@@ -139,6 +139,19 @@ impl Act {
             });
         }
     }
+
+    /// What of its grants held once it was recorded, under the notice in force then: nothing of a stale or one-time grant, nor of an
+    /// answer that was outdated or too old when it came.
+    #[cfg(feature = "evidence")]
+    pub fn held(&self, effect: Effect, outline: &Outline) -> Vec<ChoiceId> {
+        if effect != Effect::Applied {
+            return Vec::new();
+        }
+        let mut consent = Consent::default();
+        consent.answer(self, true);
+        let view = consent.view(outline, self.recorded_at, false);
+        self.granted.iter().filter(|choice| view.granted(choice)).cloned().collect()
+    }
 }
 
 /// The consent of one subject at one site.
@@ -310,6 +323,15 @@ impl<'a> View<'a> {
             }
         }
         sort(&mut ids);
+        ids
+    }
+
+    /// The optional ids that are granted here and no longer `later`: what ended between the two. Where only a service of a category
+    /// stays granted, the category is named.
+    #[cfg(feature = "evidence")]
+    pub fn ended(&self, later: &View<'_>) -> Vec<ChoiceId> {
+        let mut ids = self.granted_ids();
+        ids.retain(|id| !later.granted(id));
         ids
     }
 

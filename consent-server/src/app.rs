@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::watch;
 
 use crate::clock::{Clock, SystemClock};
 use crate::http::Compressed;
@@ -25,6 +26,8 @@ pub struct App {
     pub data: PathBuf,
     /// Composed and compressed scripts, by what they were made from.
     pub scripts: Compressed,
+    /// Turns true when the server is asked to stop: whoever waits answers at once then.
+    pub stopping: watch::Sender<bool>,
 }
 
 /// Opens what is in this folder, making it if it is not there.
@@ -43,7 +46,14 @@ pub fn open(data: &Path) -> anyhow::Result<App> {
     let signers = Arc::new(FileSigners::new(data.join("keys")));
     let store = Sqlite::open(data, Arc::clone(&clock), Arc::clone(&signers) as _)
         .with_context(|| format!("cannot open the store in {}", data.display()))?;
-    Ok(App { store: Arc::new(store), clock, signers, data: data.to_owned(), scripts: Compressed::default() })
+    Ok(App {
+        store: Arc::new(store),
+        clock,
+        signers,
+        data: data.to_owned(),
+        scripts: Compressed::default(),
+        stopping: watch::Sender::new(false),
+    })
 }
 
 /// Keeps other servers out of a folder for as long as the answer lives. Commands may be used beside a server.
@@ -58,6 +68,12 @@ pub fn serve_alone(data: &Path) -> anyhow::Result<File> {
 }
 
 impl App {
+    /// Passes on that the server is asked to stop.
+    pub async fn until(self: Arc<Self>, stop: impl Future<Output = ()>) {
+        stop.await;
+        self.stopping.send_replace(true);
+    }
+
     /// Publishes the checkpoint of every log that has grown, again and again.
     pub async fn publish_forever(self: Arc<Self>, every: Duration) {
         let mut ticks = tokio::time::interval(every);

@@ -6,6 +6,7 @@ mod authorize;
 mod cli;
 mod crash;
 mod durability;
+mod events;
 mod layers;
 mod lint_page;
 mod malformed;

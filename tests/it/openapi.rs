@@ -27,6 +27,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/v1/sites/{site}/settings.html"),
     ("get", "/v1/sites/{site}/declaration.html"),
     ("post", "/v1/sites/{site}/judge"),
+    ("get", "/v1/sites/{site}/events"),
     ("get", "/.well-known/gpc.json"),
 ];
 

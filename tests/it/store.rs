@@ -24,7 +24,7 @@ use consent_tests::{DAY, FixedClock, Tampered, check_log, consent, new_id, new_s
 use tempfile::TempDir;
 
 /// When each of these stories begins.
-const START: i64 = 1_800_000_000_000;
+pub(crate) const START: i64 = 1_800_000_000_000;
 
 /// A folder with a store in it, and the clock that the store is handed.
 pub(crate) struct Bed {
@@ -33,7 +33,7 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::at(START)
     }
 
@@ -45,6 +45,11 @@ impl Bed {
     /// Where the clock stands.
     pub(crate) fn now(&self) -> i64 {
         self.clock.millis()
+    }
+
+    /// Puts the clock to this time.
+    pub(crate) fn set(&self, millis: i64) {
+        self.clock.set(millis);
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -78,7 +83,7 @@ impl Bed {
     }
 }
 
-fn draft() -> Draft {
+pub(crate) fn draft() -> Draft {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../consent-server/notices/demo-choice.toml"].iter().collect();
     toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
@@ -102,7 +107,7 @@ pub(crate) async fn make_site(store: &impl Store, id: &str) -> Arc<Site> {
     site(store, id)
 }
 
-fn site(store: &impl Store, id: &str) -> Arc<Site> {
+pub(crate) fn site(store: &impl Store, id: &str) -> Arc<Site> {
     store.registry().site(id).cloned().unwrap()
 }
 
@@ -130,7 +135,7 @@ pub(crate) fn decision(granted: &[&str], at: i64) -> NewDecision {
 }
 
 /// The next decision of the same subject by the same browser.
-fn after(before: &NewDecision, granted: &[&str], at: i64) -> NewDecision {
+pub(crate) fn after(before: &NewDecision, granted: &[&str], at: i64) -> NewDecision {
     let mut next = decision(granted, at);
     next.subject = before.subject;
     next.decision.prev = Some(before.decision.id);

@@ -82,8 +82,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         app.store.publish(&site).await?;
         tell(&args, address, &site, &keys, &data);
         let publishing = tokio::spawn(Arc::clone(&app).publish_forever(Duration::from_secs(10)));
-        http::serve(listener, http::router(Arc::clone(&app), Some(gallery::router().merge(pages::router()))), stop)
-            .await?;
+        let pages = gallery::router().merge(pages::router());
+        http::serve(listener, http::router(Arc::clone(&app), Some(pages)), Arc::clone(&app).until(stop)).await?;
         publishing.abort();
         serve::close(app).await;
         Ok(ExitCode::SUCCESS)

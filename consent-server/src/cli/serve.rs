@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let address = listener.local_addr()?;
         tracing::info!(%address, "listening on http://{address}");
         let publishing = tokio::spawn(Arc::clone(&app).publish_forever(Duration::from_secs(every)));
-        http::serve(listener, http::router(Arc::clone(&app), None), stop).await?;
+        http::serve(listener, http::router(Arc::clone(&app), None), Arc::clone(&app).until(stop)).await?;
         publishing.abort();
         close(app).await;
         Ok(ExitCode::SUCCESS)

@@ -85,6 +85,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(api::authorize::authorize))
         .routes(routes!(api::log::checkpoint))
         .routes(routes!(api::log::tile))
+        .routes(routes!(api::events::list))
         .routes(routes!(api::export::export))
 }
 

@@ -6,9 +6,11 @@ use sha2::{Digest, Sha256};
 
 use super::StoreError;
 
+/// In ascending order. A number may be missing: it is that of a change which is not in this binary.
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/sqlite/0001_log.sql")),
     (2, include_str!("../../migrations/sqlite/0002_account.sql")),
+    (3, include_str!("../../migrations/sqlite/0003_downstream.sql")),
 ];
 
 /// Brings the database to the newest schema.
@@ -18,11 +20,14 @@ pub(super) fn run(connection: &mut Connection, now: UnixMillis) -> Result<(), St
             number INTEGER PRIMARY KEY, sha256 BLOB NOT NULL, applied_at INTEGER NOT NULL
         ) STRICT",
     )?;
-    let newest: i64 = connection.query_row("SELECT coalesce(max(number), 0) FROM migration", [], |row| row.get(0))?;
     let known = MIGRATIONS[MIGRATIONS.len() - 1].0;
-    if newest > known {
+    let applied = connection
+        .prepare("SELECT number FROM migration ORDER BY number DESC")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<Vec<i64>, _>>()?;
+    if let Some(other) = applied.into_iter().find(|number| MIGRATIONS.iter().all(|(known, _)| known != number)) {
         return Err(StoreError::Refused(format!(
-            "the database has schema {newest}, this binary knows up to {known}: use the binary that wrote it, or a newer one"
+            "the database has schema {other}, this binary knows up to {known}: use the binary that wrote it, or a newer one"
         )));
     }
     for &(number, sql) in MIGRATIONS {
@@ -61,5 +66,32 @@ mod tests {
         assert!(matches!(run(&mut db, now), Err(StoreError::Refused(why)) if why.contains("another form")));
         db.execute("INSERT INTO migration VALUES (99, x'00', 0)", []).unwrap();
         assert!(matches!(run(&mut db, now), Err(StoreError::Refused(why)) if why.contains("schema 99")));
+    }
+
+    #[test]
+    fn an_earlier_number_that_is_not_known_is_refused_too() {
+        let mut db = Connection::open_in_memory().unwrap();
+        let now = UnixMillis::new(0);
+        run(&mut db, now).unwrap();
+        db.execute("INSERT INTO migration VALUES (0, x'00', 0)", []).unwrap();
+        assert!(matches!(run(&mut db, now), Err(StoreError::Refused(why)) if why.contains("schema 0")));
+    }
+
+    #[test]
+    fn a_number_that_came_late_is_applied() {
+        let mut db = Connection::open_in_memory().unwrap();
+        let now = UnixMillis::new(0);
+        run(&mut db, now).unwrap();
+        let mut tables = db.prepare("SELECT count(*) FROM sqlite_schema").unwrap();
+        let all: i64 = tables.query_row([], |row| row.get(0)).unwrap();
+        drop(tables);
+        // As a binary left it that had all numbers but one in the middle.
+        db.execute_batch(
+            "DROP TABLE early; DROP TABLE delivery; DROP TABLE webhook; DELETE FROM migration WHERE number = 3",
+        )
+        .unwrap();
+        run(&mut db, now).unwrap();
+        let again: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
+        assert_eq!(again, all);
     }
 }

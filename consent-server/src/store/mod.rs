@@ -3,6 +3,7 @@
 //! [`Store`] is the narrow trait that every kind of database implements; one conformance suite runs on each of them
 //! (`tests/it/store.rs`). All SQL is below this folder.
 
+pub mod events;
 mod migrate;
 mod packed;
 pub mod sqlite;
@@ -22,6 +23,7 @@ use consent_core::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::ApiKey;
+use events::{Cursor, Page};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -413,6 +415,22 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// As [`Store::consent`].
     fn entries(&self, site: &Site, from: u64, to: u64, each: &mut dyn FnMut(Entry) -> bool) -> Result<(), StoreError>;
+
+    /// Reads the event feed on from a place, at most `limit` events; `None` if the log does not reach to that place. Belongs on a
+    /// thread that may block.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn feed(&self, site: &Site, after: &Cursor, limit: usize, now: UnixMillis) -> Result<Option<Page>, StoreError>;
+
+    /// The place behind every event there is.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn feed_end(&self, site: &Site, now: UnixMillis) -> Result<Cursor, StoreError>;
+
+    /// Changes after each commit of this process, so that whoever follows the feed need not ask again and again.
+    fn commits(&self) -> tokio::sync::watch::Receiver<()>;
 }
 
 /// Where the private keys of the logs are: files outside the database.

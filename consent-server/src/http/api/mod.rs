@@ -4,6 +4,7 @@ pub(super) mod accounts;
 pub(super) mod authorize;
 pub(super) mod check;
 pub(super) mod decisions;
+pub(super) mod events;
 pub(super) mod export;
 mod form;
 pub(super) mod judge;

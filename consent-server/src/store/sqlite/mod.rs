@@ -5,6 +5,7 @@
 //! report as written the next time, so nothing after it can be trusted.
 
 mod account;
+mod events;
 mod read;
 mod recent;
 mod writer;
@@ -20,12 +21,13 @@ use consent_core::merkle::Hash;
 use consent_core::tile::Tile;
 use consent_core::time::UnixMillis;
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     AccountId, Change, DecideError, Entry, LinkError, NewDecision, Recorded, Registry, Signers, Site, Store, StoreError,
     Stretch,
 };
+use super::events::{Cursor, Page};
 use crate::clock::Clock;
 use recent::Recent;
 use writer::{Job, Writer};
@@ -52,6 +54,7 @@ pub(super) struct Shared {
     readers: Mutex<Vec<Connection>>,
     registry: RwLock<Arc<Registry>>,
     recent: Recent,
+    commits: watch::Sender<()>,
     stopping: (Mutex<bool>, std::sync::Condvar),
 }
 
@@ -67,6 +70,7 @@ impl Sqlite {
         let shared = Arc::new(Shared {
             registry: RwLock::new(Arc::new(read::registry(&connection)?)),
             recent: Recent::default(),
+            commits: watch::Sender::default(),
             path,
             readers: Mutex::default(),
             stopping: Default::default(),
@@ -308,5 +312,17 @@ impl Store for Sqlite {
 
     fn entries(&self, site: &Site, from: u64, to: u64, each: &mut dyn FnMut(Entry) -> bool) -> Result<(), StoreError> {
         self.shared.read(|db| read::entries(db, site, from, to, each))
+    }
+
+    fn feed(&self, site: &Site, after: &Cursor, limit: usize, now: UnixMillis) -> Result<Option<Page>, StoreError> {
+        self.shared.read(|db| events::page(db, site, after, limit, now))
+    }
+
+    fn feed_end(&self, site: &Site, now: UnixMillis) -> Result<Cursor, StoreError> {
+        self.shared.read(|db| events::end(db, site, now))
+    }
+
+    fn commits(&self) -> watch::Receiver<()> {
+        self.shared.commits.subscribe()
     }
 }

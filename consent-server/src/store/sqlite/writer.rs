@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::account::AccountHash;
-use super::{Shared, end_on_io_error, read};
+use super::{Shared, end_on_io_error, events, read};
 use crate::clock::Clock;
 use crate::random;
 use crate::store::tree::{Finished, Tree, key};
@@ -120,6 +120,7 @@ impl Writer {
                 self.shared.recent.written(*site, &recorded.subject, Arc::new(recorded.consent.clone()));
             }
         }
+        self.shared.commits.send_replace(());
         for answer in answers {
             // Whoever asked may have gone; what they asked for is on disk all the same.
             match answer {
@@ -404,6 +405,7 @@ impl Writer {
         if let Some(account) = &row.account {
             self.tell_account(site, account, &subject, &leaf, effect)?;
         }
+        self.note_early(site, index, &leaf)?;
         Ok(Recorded { repeated: false, index, recorded_at: leaf.recorded_at, effect, subject, consent: row.consent })
     }
 
@@ -448,6 +450,20 @@ impl Writer {
             row.records,
             row.account
         ])?;
+        Ok(())
+    }
+
+    /// Notes a grant that ends noticeably earlier than its place in the log says. Few are.
+    fn note_early(&self, site: &Site, index: u64, leaf: &Leaf) -> Result<(), StoreError> {
+        let (Some(at), Some(granted)) = (leaf.decided_at, &leaf.granted) else { return Ok(()) };
+        if !granted.is_empty() && events::is_early(at, leaf.recorded_at) {
+            let index = i64::try_from(index).expect("below 2^40");
+            self.db.prepare_cached("INSERT INTO early VALUES (?1, ?2, ?3)")?.execute(params![
+                site.number,
+                at.millis(),
+                index
+            ])?;
+        }
         Ok(())
     }
 
