@@ -98,7 +98,9 @@ pub fn merge<'a>(devices: impl IntoIterator<Item = &'a Device>) -> Consent {
     }
     let mut consent = Consent::default();
     for answers in answers.into_values() {
-        let Some(last) = last(&answers).filter(|last| forgotten_at.is_none_or(|at| at < last.choice.at)) else { continue };
+        let Some(last) = last(&answers).filter(|last| forgotten_at.is_none_or(|at| at < last.choice.at)) else {
+            continue;
+        };
         let mut choice = last.choice.clone();
         for other in answers.into_iter().filter(|other| other.recorded_at >= last.choice.at) {
             choice.granted = less(choice.granted, &last.choice, &other.choice);

@@ -18,7 +18,8 @@ const CATEGORIES: [&str; 2] = ["marketing", "statistics"];
 
 /// Version 2 adds the service heatmap, without being material for its category.
 fn outline(version: u32) -> Outline {
-    let builder = Outline::builder(version).category("functional", true, false, 1).category("statistics", false, false, 1);
+    let builder =
+        Outline::builder(version).category("functional", true, false, 1).category("statistics", false, false, 1);
     let builder = builder.service("counter", 1);
     let builder = if version >= 2 { builder.service("heatmap", 2) } else { builder };
     builder.category("marketing", false, true, 1).build().unwrap()
@@ -331,7 +332,15 @@ fn a_request_is_authorized_by_cookie_and_records_together() {
         ("revoked elsewhere", Some(&both), Some(&no), None, "statistics", false, false),
         ("forgotten elsewhere", Some(&both), Some(&gone), None, "statistics", false, false),
         ("revoked on another device", Some(&both), Some(&yes), Some(&no), "statistics", false, false),
-        ("nothing is known of the account", Some(&both), Some(&yes), Some(&Consent::default()), "statistics", false, false),
+        (
+            "nothing is known of the account",
+            Some(&both),
+            Some(&yes),
+            Some(&Consent::default()),
+            "statistics",
+            false,
+            false,
+        ),
         ("a signal", Some(&both), Some(&yes), None, "marketing", true, false),
         ("a signal it does not heed", Some(&both), Some(&yes), None, "statistics", true, true),
         ("not in the notice", Some(&both), Some(&yes), None, "media", false, false),

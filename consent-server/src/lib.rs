@@ -13,4 +13,5 @@ pub mod page_lint;
 pub mod random;
 pub mod signers;
 pub mod store;
+pub mod webhooks;
 pub mod widget;

@@ -44,10 +44,7 @@ fn the_latest_explicit_answer_of_any_device_holds() {
     let object = api.account(ACCOUNT, "statistics");
     assert_eq!(object["subject"], Value::Null);
     assert_eq!((&object["site"], &object["status"], &object["notice"]), (&json!("demo"), &json!("valid"), &json!(1)));
-    assert_eq!(
-        object["categories"],
-        json!({"functional": "granted", "statistics": "denied", "marketing": "denied"})
-    );
+    assert_eq!(object["categories"], json!({"functional": "granted", "statistics": "denied", "marketing": "denied"}));
     assert!(!object.to_string().contains("ada"), "the account is not repeated");
 }
 
@@ -289,7 +286,11 @@ async fn a_full_account_takes_no_more_until_one_is_spent() {
     store.link(&site, grant.subject.unwrap(), account("7"), "a test").await.unwrap();
     let left: i64 = bed
         .rows()
-        .query_row("SELECT count(*) FROM account_device d JOIN subject s ON s.id = d.subject AND s.account = d.account", [], |row| row.get(0))
+        .query_row(
+            "SELECT count(*) FROM account_device d JOIN subject s ON s.id = d.subject AND s.account = d.account",
+            [],
+            |row| row.get(0),
+        )
         .unwrap();
     assert_eq!(left, 3, "the two that say something, and the one of the other account");
 }
@@ -311,7 +312,10 @@ async fn erasing_one_device_grants_nothing_that_it_had_revoked() {
         .query_row("SELECT count(*) FROM account_device WHERE subject = ?1", [&erased.as_bytes()[..]], |row| row.get(0))
         .unwrap();
     assert_eq!(left, 0, "the link is gone with the subject");
-    assert!(store.account(&site, &account("7")).unwrap().choices.is_empty(), "what the other one had said is not believed");
+    assert!(
+        store.account(&site, &account("7")).unwrap().choices.is_empty(),
+        "what the other one had said is not believed"
+    );
     assert!(store.account_of(&site, &erased).unwrap().is_none());
     // Linking again brings nothing back; an answer does.
     store.link(&site, grant.subject.unwrap(), account("7"), "a test").await.unwrap();
@@ -343,7 +347,10 @@ async fn subjects_of_a_database_from_before_accounts_can_be_linked() {
     let subject = refusal.subject.unwrap();
     store.link(&site, subject, account("7"), "a test").await.unwrap();
     let merged = store.account(&site, &account("7")).unwrap();
-    assert!(!merged.choices.is_empty() && merged.choices.iter().all(|c| c.granted == consent_core::consent::Granted::Nothing));
+    assert!(
+        !merged.choices.is_empty()
+            && merged.choices.iter().all(|c| c.granted == consent_core::consent::Granted::Nothing)
+    );
     drop(store);
     check_log(bed.path()).unwrap();
     let doctor = consent(["doctor", "--data", bed.path().to_str().unwrap()]);

@@ -176,7 +176,11 @@ fn is_granted_anywhere(api: &Api, subject: SubjectId, cookie: Option<&str>) -> b
         let object = api.check(subject, category);
         let account = api.account(&subject.to_string(), category);
         object["allowed"] != false
-            || object["categories"].as_object().unwrap().iter().any(|(id, value)| id != "functional" && value != "denied")
+            || object["categories"]
+                .as_object()
+                .unwrap()
+                .iter()
+                .any(|(id, value)| id != "functional" && value != "denied")
             || batch["results"][0]["allowed"] != false
             || account["allowed"] != false
             || api.authorize(cookie.unwrap_or_default(), category, &[]).status != 403
@@ -203,8 +207,7 @@ fn who_has_only_refused_is_granted_nothing_by_any_question() {
     for refusal in refusals {
         let subject = new_subject();
         let refusal = refusal.by(subject);
-        let answer =
-            if refusal.0.get("source").is_some() { api.decide_for(&refusal) } else { api.decide(&refusal) };
+        let answer = if refusal.0.get("source").is_some() { api.decide_for(&refusal) } else { api.decide(&refusal) };
         let cookie = answer.expect(201).cookie();
         api.link(subject, &subject.to_string()).expect(204);
         assert!(!is_granted_anywhere(&api, subject, cookie.as_deref()), "{}", refusal.0);

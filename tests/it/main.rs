@@ -14,3 +14,4 @@ mod nginx;
 mod openapi;
 mod parity;
 mod store;
+mod webhooks;

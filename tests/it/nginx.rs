@@ -47,7 +47,8 @@ impl Nginx {
     fn start(service: SocketAddr) -> Self {
         let folder = TempDir::with_prefix("consent-nginx-").unwrap();
         let root = folder.path().join("root");
-        for (page, text) in [("index.html", "Welcome"), ("visitors/index.html", SECRET), ("offers/index.html", SECRET)] {
+        for (page, text) in [("index.html", "Welcome"), ("visitors/index.html", SECRET), ("offers/index.html", SECRET)]
+        {
             let file = root.join(page);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, text).unwrap();

@@ -85,6 +85,7 @@ pub struct Demo {
     preset: Option<&'static str>,
     data: Option<PathBuf>,
     temporary: bool,
+    args: Vec<String>,
 }
 
 impl Demo {
@@ -106,6 +107,13 @@ impl Demo {
     #[must_use]
     pub fn temporary(mut self) -> Self {
         self.temporary = true;
+        self
+    }
+
+    /// With these arguments beside the others.
+    #[must_use]
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|&arg| arg.to_owned()));
         self
     }
 
@@ -166,6 +174,7 @@ impl TestServer {
         let stderr = tempfile::tempfile().expect("a temporary file can be made");
         let mut child = Command::new(binary())
             .args(["demo", "--json", "--listen", "127.0.0.1:0", "--preset", demo.preset.unwrap_or("notice")])
+            .args(&demo.args)
             .args(data.iter().flat_map(|data| [OsStr::new("--data"), data.as_os_str()]))
             .env_remove("CONSENT_LOG")
             .stdin(Stdio::null())

@@ -19,6 +19,7 @@ use crate::app::{self, App};
 use crate::http;
 use crate::keys::{Role, mint};
 use crate::store::{Change, Site, SiteSettings, Store};
+use crate::webhooks;
 
 const SITE: &str = "demo";
 const LOG_ORIGIN: &str = "demo.consent.example/v1/sites/demo";
@@ -41,6 +42,8 @@ pub(super) struct Args {
     /// Print one JSON object with the addresses and keys as the first line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    webhooks: super::webhook::Delivery,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -82,9 +85,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         app.store.publish(&site).await?;
         tell(&args, address, &site, &keys, &data);
         let publishing = tokio::spawn(Arc::clone(&app).publish_forever(Duration::from_secs(10)));
+        let delivering = tokio::spawn(webhooks::deliver_forever(Arc::clone(&app), args.webhooks.options()));
         let pages = gallery::router().merge(pages::router());
         http::serve(listener, http::router(Arc::clone(&app), Some(pages)), Arc::clone(&app).until(stop)).await?;
         publishing.abort();
+        delivering.abort();
         serve::close(app).await;
         Ok(ExitCode::SUCCESS)
     })

@@ -16,6 +16,7 @@ mod notice;
 mod serve;
 mod site;
 mod verify;
+mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,6 +46,9 @@ enum Command {
     /// Create, list and revoke API keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Tell other systems of every change by HTTP
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     /// Check and publish notices
     #[command(subcommand)]
     Notice(notice::Command),
@@ -78,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Site(command) => site::run(command),
         Command::Key(command) => key::run(command),
+        Command::Webhook(command) => webhook::run(command),
         Command::Notice(command) => notice::run(command),
         Command::LintPage(args) => lint_page::run(&args),
         Command::Export(args) => export::run(args),

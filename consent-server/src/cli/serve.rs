@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use super::{serve_on, stop};
 use crate::store::Store;
-use crate::{app, http};
+use crate::{app, http, webhooks};
 
 /// Run the service.
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,8 @@ pub(super) struct Args {
     /// How often the checkpoint is published, in seconds
     #[arg(long, env = "CONSENT_PUBLISH_EVERY_SECONDS")]
     publish_every_seconds: Option<u64>,
+    #[command(flatten)]
+    webhooks: super::webhook::Delivery,
 }
 
 /// What a `consent.toml` may hold.
@@ -71,8 +73,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let address = listener.local_addr()?;
         tracing::info!(%address, "listening on http://{address}");
         let publishing = tokio::spawn(Arc::clone(&app).publish_forever(Duration::from_secs(every)));
+        let delivering = tokio::spawn(webhooks::deliver_forever(Arc::clone(&app), args.webhooks.options()));
         http::serve(listener, http::router(Arc::clone(&app), None), Arc::clone(&app).until(stop)).await?;
         publishing.abort();
+        delivering.abort();
         close(app).await;
         Ok(ExitCode::SUCCESS)
     })

@@ -139,6 +139,21 @@ pub(super) enum EventId {
     Outdated(RecordId, u64),
 }
 
+impl EventId {
+    /// Parses an id.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (record, rest) = text.split_at_checked(36)?;
+        let record = RecordId::parse(record).ok()?;
+        let id = match rest.strip_prefix('-').and_then(|rest| rest.split_once('-')) {
+            None if rest.is_empty() => Self::Record(record),
+            Some(("expired", days)) => Self::Expired(record, days.parse().ok()?),
+            Some(("outdated", index)) => Self::Outdated(record, index.parse().ok().filter(|index| *index < 1 << 40)?),
+            _ => return None,
+        };
+        (id.to_string() == text).then_some(id)
+    }
+}
+
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -165,6 +180,11 @@ impl Cursor {
     pub const START: Self = Self { log: 0, walk: None, due: (UnixMillis::MIN, 0) };
 
     const VERSION: u8 = 1;
+
+    /// How many records lie between an earlier place and this one.
+    pub fn records_since(&self, earlier: &Self) -> u64 {
+        self.log.saturating_sub(earlier.log)
+    }
 
     /// Parses a cursor's text.
     pub fn parse(text: &str) -> Option<Self> {
@@ -218,6 +238,17 @@ pub struct Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_was_written_and_nothing_else_is_one() {
+        let record = RecordId::from_random([3; 16]);
+        for id in [EventId::Record(record), EventId::Expired(record, 180), EventId::Outdated(record, 12)] {
+            assert_eq!(EventId::parse(&id.to_string()), Some(id));
+        }
+        for bad in ["", "x", &format!("{record}-"), &format!("{record}-expired-0180"), &format!("{record}-other-1")] {
+            assert_eq!(EventId::parse(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn an_erasure_says_whom_to_delete() {

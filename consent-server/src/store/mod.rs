@@ -8,6 +8,7 @@ mod migrate;
 mod packed;
 pub mod sqlite;
 mod tree;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::keys::ApiKey;
 use events::{Cursor, Page};
+use webhooks::{Again, Webhook};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -290,6 +292,24 @@ pub enum Change {
         /// Its id.
         id: String,
     },
+    /// A new webhook.
+    CreateWebhook(Box<Webhook>),
+    /// A webhook ends.
+    RevokeWebhook {
+        /// Of which site.
+        site: SiteId,
+        /// Its id.
+        id: String,
+    },
+    /// Deliveries of a webhook are sent again.
+    Redeliver {
+        /// Of which site.
+        site: SiteId,
+        /// The id of the webhook.
+        id: String,
+        /// Which of them.
+        which: Again,
+    },
     /// Records were read or exported by an officer.
     Access {
         /// Of which site.
@@ -452,7 +472,9 @@ impl Change {
     pub(crate) fn kind(&self) -> (Kind, Action) {
         match self {
             Self::CreateSite { .. } => (Kind::Site, Action::Create),
-            Self::UpdateSite { .. } => (Kind::Site, Action::Update),
+            Self::UpdateSite { .. } | Self::CreateWebhook(_) | Self::RevokeWebhook { .. } | Self::Redeliver { .. } => {
+                (Kind::Site, Action::Update)
+            }
             Self::PublishNotice { .. } => (Kind::Notice, Action::Create),
             Self::CreateKey(_) => (Kind::Key, Action::Create),
             Self::RevokeKey { .. } => (Kind::Key, Action::Revoke),
@@ -465,9 +487,12 @@ impl Change {
 pub(crate) fn sites_of(change: &Change, registry: &Registry) -> Vec<SiteId> {
     match change {
         Change::CreateSite { id, .. } => vec![id.clone()],
-        Change::UpdateSite { site, .. } | Change::PublishNotice { site, .. } | Change::Access { site, .. } => {
-            vec![site.clone()]
-        }
+        Change::UpdateSite { site, .. }
+        | Change::PublishNotice { site, .. }
+        | Change::RevokeWebhook { site, .. }
+        | Change::Redeliver { site, .. }
+        | Change::Access { site, .. } => vec![site.clone()],
+        Change::CreateWebhook(webhook) => vec![webhook.site.clone()],
         Change::CreateKey(key) => key.sites.clone(),
         Change::RevokeKey { id } => registry.key(id).map(|key| key.sites.clone()).unwrap_or_default(),
     }

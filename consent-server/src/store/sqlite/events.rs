@@ -306,6 +306,43 @@ fn outdated_of(
     Ok(Some(Event { cursor, id, kind, subject, at, granted, denied, notice }))
 }
 
+/// The event of this id as it is now, if it still says something that holds. Its cursor is none of the feed.
+pub(super) fn event(db: &Connection, site: &Site, id: &str) -> Result<Option<Event>, StoreError> {
+    let Some(id) = EventId::parse(id) else { return Ok(None) };
+    let db = &db.unchecked_transaction()?;
+    let (EventId::Record(record) | EventId::Expired(record, _) | EventId::Outdated(record, _)) = id;
+    let index: Option<i64> = db
+        .prepare_cached("SELECT \"index\" FROM record_id WHERE site = ?1 AND id = ?2")?
+        .query_row(params![site.number, &record.as_bytes()[..]], |row| row.get(0))
+        .optional()?;
+    let Some(index) = index else { return Ok(None) };
+    let read = |index: u64| -> Result<Leaf, StoreError> {
+        Leaf::parse(&entry(db, site.number, index)?.leaf).map_err(|error| corrupt(index, error))
+    };
+    let leaf = read(u64::try_from(index).map_err(|_| corrupt(0, "a negative index"))?)?;
+    match id {
+        EventId::Record(_) => {
+            let subject = subject_of(db, site, &leaf)?;
+            Ok(subject.and_then(|subject| Event::of_record(&leaf, subject, site, Cursor::START)))
+        }
+        EventId::Expired(_, days) => {
+            let Some(published) = site.notice().filter(|p| p.outline.renew_after_days == days) else { return Ok(None) };
+            let walk = Walk { db, site, at: Cursor::START, events: Vec::new(), limit: 0, rows: 0 };
+            walk.expired(&leaf, published, Cursor::START)
+        }
+        EventId::Outdated(_, first) => {
+            let Some(versions) = leaf.notice.and_then(|notice| versions(site, notice.version)) else { return Ok(None) };
+            let Some(subject) = subject_of(db, site, &read(first)?)? else { return Ok(None) };
+            let mut statement =
+                db.prepare_cached("SELECT consent, records FROM subject WHERE site = ?1 AND id = ?2")?;
+            let mut rows = statement.query(params![site.number, &subject.as_bytes()[..]])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            let blob = |column| row.get_ref(column).and_then(|value| Ok(value.as_blob()?));
+            outdated_of(&leaf, versions, subject, blob(0)?, blob(1)?, Cursor::START)
+        }
+    }
+}
+
 /// Whose a record is, unless they were erased.
 fn subject_of(db: &Connection, site: &Site, leaf: &Leaf) -> Result<Option<SubjectId>, StoreError> {
     let found: Option<Option<[u8; 16]>> = db

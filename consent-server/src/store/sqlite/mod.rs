@@ -8,6 +8,7 @@ mod account;
 mod events;
 mod read;
 mod recent;
+mod webhooks;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -23,11 +24,12 @@ use consent_core::time::UnixMillis;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::events::{Cursor, Event, Page};
+use super::webhooks::{Delivery, Webhook, WebhookStore, Which};
 use super::{
-    AccountId, Change, DecideError, Entry, LinkError, NewDecision, Recorded, Registry, Signers, Site, Store, StoreError,
-    Stretch,
+    AccountId, Change, DecideError, Entry, LinkError, NewDecision, Recorded, Registry, Signers, Site, Store,
+    StoreError, Stretch,
 };
-use super::events::{Cursor, Page};
 use crate::clock::Clock;
 use recent::Recent;
 use writer::{Job, Writer};
@@ -324,5 +326,35 @@ impl Store for Sqlite {
 
     fn commits(&self) -> watch::Receiver<()> {
         self.shared.commits.subscribe()
+    }
+}
+
+impl WebhookStore for Sqlite {
+    fn event(&self, site: &Site, id: &str) -> Result<Option<Event>, StoreError> {
+        self.shared.read(|db| events::event(db, site, id))
+    }
+
+    fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
+        let registry = self.shared.registry();
+        self.shared.read(|db| webhooks::list(db, &registry))
+    }
+
+    fn deliveries(&self, webhook: &str, which: Which, most: usize) -> Result<Vec<Delivery>, StoreError> {
+        self.shared.read(|db| webhooks::deliveries(db, webhook, which, most))
+    }
+
+    fn dead_letters(&self, webhook: &str) -> Result<u64, StoreError> {
+        self.shared.read(|db| webhooks::dead(db, webhook))
+    }
+
+    async fn keep_deliveries(
+        &self,
+        webhook: &str,
+        cursor: Cursor,
+        deliveries: Vec<Delivery>,
+        gone: bool,
+    ) -> Result<(), StoreError> {
+        let kept = webhooks::Kept { webhook: webhook.to_owned(), cursor, deliveries, gone };
+        self.ask(|reply| Job::Deliveries { kept: Box::new(kept), reply }).await?
     }
 }

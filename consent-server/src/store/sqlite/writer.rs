@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::account::AccountHash;
-use super::{Shared, end_on_io_error, events, read};
+use super::{Shared, end_on_io_error, events, read, webhooks};
 use crate::clock::Clock;
 use crate::random;
 use crate::store::tree::{Finished, Tree, key};
@@ -30,8 +30,16 @@ const BATCH: usize = 512;
 
 /// What can be asked of the writer.
 pub(super) enum Job {
-    Decide { site: Arc<Site>, decision: Box<NewDecision>, reply: oneshot::Sender<Result<Recorded, DecideError>> },
-    Change { change: Box<Change>, actor: String, reply: oneshot::Sender<Result<(), StoreError>> },
+    Decide {
+        site: Arc<Site>,
+        decision: Box<NewDecision>,
+        reply: oneshot::Sender<Result<Recorded, DecideError>>,
+    },
+    Change {
+        change: Box<Change>,
+        actor: String,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
     Link {
         site: Arc<Site>,
         subject: SubjectId,
@@ -39,7 +47,14 @@ pub(super) enum Job {
         actor: String,
         reply: oneshot::Sender<Result<(), LinkError>>,
     },
-    Publish { site: Arc<Site>, reply: oneshot::Sender<Result<String, StoreError>> },
+    Deliveries {
+        kept: Box<webhooks::Kept>,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
+    Publish {
+        site: Arc<Site>,
+        reply: oneshot::Sender<Result<String, StoreError>>,
+    },
 }
 
 /// An answer that waits for the commit.
@@ -210,6 +225,10 @@ impl Writer {
                     result => result,
                 };
                 answers.push(Answer::Linked(reply, result));
+            }
+            Job::Deliveries { kept, reply } => {
+                webhooks::keep(&self.db, &kept, self.clock.now())?;
+                answers.push(Answer::Changed(reply, Ok(())));
             }
             Job::Publish { site, reply } => {
                 self.log(site.number, &site.log_origin)?.publish = true;
@@ -569,6 +588,17 @@ impl Writer {
                     return Err(StoreError::Refused(format!("there is no live key {id}")));
                 }
             }
+            Change::CreateWebhook(webhook) => webhooks::create(&self.db, site_named(&webhook.site)?.number, webhook)?,
+            Change::RevokeWebhook { site, id } => {
+                if !webhooks::end(&self.db, site_named(site)?.number, id, now)? {
+                    return Err(StoreError::Refused(format!("there is no live webhook {id}")));
+                }
+            }
+            Change::Redeliver { site, id, which } => {
+                if webhooks::again(&self.db, site_named(site)?.number, id, which)? == 0 {
+                    return Err(StoreError::Refused(format!("webhook {id} has nothing to send again, or has ended")));
+                }
+            }
             Change::Access { site, .. } => {
                 site_named(site)?;
             }
@@ -590,6 +620,9 @@ impl Writer {
             Change::PublishNotice { .. } => None,
             Change::CreateKey(api_key) => Some(format!("{} key {}", api_key.role.as_str(), api_key.id)),
             Change::RevokeKey { id } => Some(format!("key {id}")),
+            Change::CreateWebhook(webhook) => Some(format!("webhook {} to {}", webhook.id, webhook.url)),
+            Change::RevokeWebhook { id, .. } => Some(format!("webhook {id} revoked")),
+            Change::Redeliver { id, .. } => Some(format!("webhook {id} redelivers")),
             Change::Access { target, .. } => Some(target.clone()),
         };
         let opening = Opening(random::bytes());

@@ -90,13 +90,7 @@ impl Writer {
         self.say(site, account, subject, &device)
     }
 
-    fn say(
-        &self,
-        site: &Site,
-        account: &AccountHash,
-        subject: &SubjectId,
-        device: &Device,
-    ) -> Result<(), StoreError> {
+    fn say(&self, site: &Site, account: &AccountHash, subject: &SubjectId, device: &Device) -> Result<(), StoreError> {
         self.db.prepare_cached("INSERT OR REPLACE INTO account_device VALUES (?1, ?2, ?3, ?4)")?.execute(params![
             site.number,
             account,

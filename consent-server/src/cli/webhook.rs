@@ -1,0 +1,191 @@
+//! `consent webhook create|list|log|revoke|redeliver`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Subcommand;
+use clap::builder::BoolishValueParser;
+
+use super::{ACTOR, Data, block_on};
+use crate::app::{self, App};
+use crate::store::events::EventType;
+use crate::store::webhooks::{Again, Webhook, WebhookStore, Which};
+use crate::store::{Change, Store};
+use crate::webhooks::secret::{Secrets, WebhookSecret};
+use crate::webhooks::{Options, address, new_id};
+
+/// How a server delivers.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Delivery {
+    /// Let webhooks lead to private addresses, to other ports than 443, and over plain http
+    #[arg(long, env = "CONSENT_WEBHOOK_ALLOW_PRIVATE", value_parser = BoolishValueParser::new())]
+    webhook_allow_private: bool,
+    /// How long the delivery of an event is tried before it is given up, in seconds
+    #[arg(long, env = "CONSENT_WEBHOOK_RETRY_SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(..=604_800))]
+    webhook_retry_seconds: u64,
+}
+
+impl Delivery {
+    pub(super) fn options(&self) -> Options {
+        Options {
+            allow_private: self.webhook_allow_private,
+            retry_for: Duration::from_secs(self.webhook_retry_seconds),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Tell an address of every change from now on; the secret that it is signed with is shown once
+    #[command(
+        after_help = "Example:\n  consent webhook create --site shop --url https://crm.shop.example/consent --types revoke,forget,erase"
+    )]
+    Create {
+        /// The site
+        #[arg(long)]
+        site: String,
+        /// Where the events are sent: https at port 443
+        #[arg(long)]
+        url: String,
+        /// Which: grant, revoke (everything that denies something), forget, erase, expired, outdated; without, all
+        #[arg(long, value_delimiter = ',')]
+        types: Vec<String>,
+        /// Allow http, other ports and private addresses; the server must allow them too
+        #[arg(long)]
+        allow_private: bool,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// List the webhooks and how they stand
+    #[command(after_help = "Example:\n  consent webhook list")]
+    List {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Show what was sent to a webhook and what came of it, newest first
+    #[command(after_help = "Example:\n  consent webhook log 4kq2zt7a --dead")]
+    Log {
+        /// Its id, as `webhook list` shows it
+        id: String,
+        /// Only what was given up
+        #[arg(long)]
+        dead: bool,
+        /// At most so many lines
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// End a webhook
+    #[command(after_help = "Example:\n  consent webhook revoke 4kq2zt7a")]
+    Revoke {
+        /// Its id, as `webhook list` shows it
+        id: String,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Send again what was given up, or one event, if it still holds
+    #[command(after_help = "Example:\n  consent webhook redeliver 4kq2zt7a")]
+    Redeliver {
+        /// Its id, as `webhook list` shows it
+        id: String,
+        /// The id of one event, as `webhook log` shows it; without, all that was given up
+        #[arg(long)]
+        event: Option<String>,
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+fn find(app: &App, id: &str) -> anyhow::Result<Webhook> {
+    app.store
+        .webhooks()?
+        .into_iter()
+        .find(|webhook| webhook.id == id)
+        .with_context(|| format!("there is no webhook {id}"))
+}
+
+fn names(types: &[EventType]) -> String {
+    types.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(",")
+}
+
+fn parse(types: &[String]) -> anyhow::Result<Vec<EventType>> {
+    let mut parsed = Vec::new();
+    for text in types {
+        let known = || anyhow!("\"{text}\" is not one of {}", names(&EventType::ALL));
+        parsed.push(EventType::parse(text.trim()).ok_or_else(known)?);
+    }
+    Ok(EventType::ALL.into_iter().filter(|kind| parsed.is_empty() || parsed.contains(kind)).collect())
+}
+
+pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Create { site, url, types, allow_private, data } => {
+            let types = parse(&types)?;
+            if let Err(why) = address::parse(&url, allow_private) {
+                bail!("{url} cannot be used: {why}");
+            }
+            let app = app::open(&data.data)?;
+            let site = app.store.registry().site(&site).cloned().with_context(|| format!("there is no site {site}"))?;
+            let (id, secret, created_at) = (new_id(), WebhookSecret::mint(), app.clock.now());
+            let cursor = app.store.feed_end(&site, created_at)?;
+            let secrets = Secrets::new(&app.data);
+            // Before the webhook, which is of no use without: a server that runs beside sends with it at once.
+            secrets.write(&id, &secret).context("cannot write the secret")?;
+            let webhook =
+                Webhook { id: id.clone(), site: site.id.clone(), url, types, created_at, cursor, ended: None };
+            let created = block_on(app.store.change(Change::CreateWebhook(Box::new(webhook)), ACTOR))
+                .and_then(|created| Ok(created?));
+            if let Err(error) = created {
+                secrets.remove(&id)?;
+                return Err(error);
+            }
+            eprintln!("created webhook {id}; this is the only time its secret is shown:");
+            say!("{}", secret.reveal());
+        }
+        Command::List { data } => {
+            let app = app::open(&data.data)?;
+            for webhook in app.store.webhooks()? {
+                let retrying = app.store.deliveries(&webhook.id, Which::Open, 1)?.pop();
+                let state = match (webhook.ended, retrying) {
+                    (Some((at, why)), _) => format!("{} {at}", why.as_str()),
+                    (None, Some(delivery)) => format!("{} since {}", delivery.state.as_str(), delivery.first_at),
+                    (None, None) => "live".to_owned(),
+                };
+                let dead = app.store.dead_letters(&webhook.id)?;
+                let Webhook { id, site, url, types, .. } = &webhook;
+                say!("{id}\t{site}\t{state}\t{dead} dead\t{}\t{url}", names(types));
+            }
+        }
+        Command::Log { id, dead, limit, data } => {
+            let app = app::open(&data.data)?;
+            find(&app, &id)?;
+            let which = if dead { Which::Dead } else { Which::All };
+            for delivery in app.store.deliveries(&id, which, limit)? {
+                let answer = match (delivery.status, &delivery.error) {
+                    (Some(status), _) => status.to_string(),
+                    (None, Some(why)) => why.clone(),
+                    (None, None) => "not sent".to_owned(),
+                };
+                let (at, state, times) = (delivery.last_at, delivery.state.as_str(), delivery.attempts);
+                say!("{at}\t{}\t{state}\t{times}x\t{answer}\t{}", delivery.kind.as_str(), delivery.event);
+            }
+        }
+        Command::Revoke { id, data } => {
+            let app = app::open(&data.data)?;
+            let site = find(&app, &id)?.site;
+            block_on(app.store.change(Change::RevokeWebhook { site, id: id.clone() }, ACTOR))??;
+            Secrets::new(&app.data).remove(&id).context("cannot remove the secret")?;
+            say!("revoked webhook {id}");
+        }
+        Command::Redeliver { id, event, data } => {
+            let app = app::open(&data.data)?;
+            let site = find(&app, &id)?.site;
+            let which = event.map_or(Again::Dead, Again::Event);
+            block_on(app.store.change(Change::Redeliver { site, id: id.clone(), which }, ACTOR))??;
+            say!("webhook {id} sends them again");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
