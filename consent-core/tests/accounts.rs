@@ -206,7 +206,7 @@ proptest! {
         for step in late {
             let claimed = (refused_at - world.now) / MINUTE - step.recorded - step.claimed.abs();
             let device = (device + 1 + step.device % (DEVICES - 1)) % DEVICES;
-            world.take(&Step { claimed, device, ..step });
+            world.take(&Step { device, claimed, ..step });
             prop_assert_eq!(world.granted(), []);
         }
     }

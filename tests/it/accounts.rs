@@ -210,7 +210,7 @@ fn the_account_is_kept_as_a_keyed_hash_only() {
 }
 
 #[test]
-fn links_outlive_a_restart_and_sites_share_nothing() {
+fn links_outlive_a_restart() {
     let mut server = TestServer::start();
     let api = server.api();
     device(&api, ACCOUNT, &DecisionBody::save(&["statistics"]).by(new_subject()));
@@ -332,9 +332,9 @@ async fn subjects_of_a_database_from_before_accounts_can_be_linked() {
     let bed = Bed::at(now().millis());
     let store = bed.open();
     let site = make_site(&store, "a").await;
-    let refusal = decision(&["statistics"], bed.now());
-    store.decide(&site, refusal.clone()).await.unwrap();
-    store.decide(&site, next(&refusal, &[], bed.now())).await.unwrap();
+    let grant = decision(&["statistics"], bed.now());
+    store.decide(&site, grant.clone()).await.unwrap();
+    store.decide(&site, next(&grant, &[], bed.now())).await.unwrap();
     drop(store);
     // As it was before the second migration.
     bed.rows()
@@ -344,13 +344,14 @@ async fn subjects_of_a_database_from_before_accounts_can_be_linked() {
         )
         .unwrap();
     let store = bed.open();
-    let subject = refusal.subject.unwrap();
+    let subject = grant.subject.unwrap();
     store.link(&site, subject, account("7"), "a test").await.unwrap();
     let merged = store.account(&site, &account("7")).unwrap();
     assert!(
         !merged.choices.is_empty()
             && merged.choices.iter().all(|c| c.granted == consent_core::consent::Granted::Nothing)
     );
+    store.publish(&site).await.unwrap();
     drop(store);
     check_log(bed.path()).unwrap();
     let doctor = consent(["doctor", "--data", bed.path().to_str().unwrap()]);

@@ -228,7 +228,7 @@ impl Story {
         draft.renew_after_days = days;
         let material: Vec<CategoryId> = material.iter().map(|id| CategoryId::parse(id).unwrap()).collect();
         let site = site(&self.store, "a");
-        let notice = draft.publish(site.notice().map(|p| &p.notice), &material, material.is_empty()).unwrap();
+        let notice = draft.publish(site.notice().map(|p| &p.notice), &material, true).unwrap();
         let change = Change::PublishNotice { site: site.id.clone(), notice: Box::new(notice), material };
         self.store.change(change, "a test").await.unwrap();
     }
@@ -440,7 +440,8 @@ async fn who_was_erased_has_no_events_any_more() {
     story.decide(&gone).await;
     story.decide(&stays).await;
     let place = story.page(&Cursor::START, 1).events[0].cursor;
-    let subject = &gone.subject.unwrap().as_bytes()[..];
+    let subject = gone.subject.unwrap();
+    let subject = &subject.as_bytes()[..];
     let rows = story.bed.rows();
     rows.execute("UPDATE record_id SET subject = NULL WHERE subject = ?1", [subject]).unwrap();
     rows.execute("DELETE FROM subject WHERE id = ?1", [subject]).unwrap();

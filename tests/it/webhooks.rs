@@ -101,7 +101,7 @@ fn take(stream: &TcpStream, got: &Mutex<Vec<Got>>, plan: &Plan) -> std::io::Resu
             (got.len() - 1, one)
         };
         let Some(status) = plan(number, &one) else {
-            std::thread::sleep(Duration::from_secs(60));
+            std::thread::sleep(Duration::from_mins(1));
             return Ok(());
         };
         let mut stream = stream;
