@@ -1,7 +1,7 @@
 //! Accounts: a person's devices, linked by the backend and asked about together.
 
 use consent_core::id::{RecordId, SubjectId};
-use consent_core::record::{Action, Kind, Leaf};
+use consent_core::record::{Action, Hex32, Kind, Leaf};
 use consent_core::time::UnixMillis;
 use consent_server::store::{AccountId, LinkError, MAX_DEVICES, NewDecision, Store};
 use consent_tests::{
@@ -191,14 +191,13 @@ fn the_account_is_kept_as_a_keyed_hash_only() {
     let exported = api.get_as(&api.officer, "/v1/sites/demo/export").expect(200).text();
     let logged = server.logged();
     let rows = open_rows(server.data());
-    let (key, hash): (Vec<u8>, Vec<u8>) = rows
+    let (key, hash): ([u8; 32], [u8; 32]) = rows
         .query_row("SELECT k.key, s.account FROM account_key k JOIN subject s USING (site)", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .unwrap();
-    assert_eq!((key.len(), hash.len()), (32, 32));
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    for secret in [ACCOUNT, &hex(&key), &hex(&hash), &subject.to_string()] {
+    let (key, hash) = (Hex32(key).to_string(), Hex32(hash).to_string());
+    for secret in [ACCOUNT, &key, &hash, &subject.to_string()] {
         assert!(!exported.contains(secret) && !logged.contains(secret), "{secret}");
     }
     drop(rows);
