@@ -37,7 +37,7 @@ impl Delivery {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Tell an address of every change from now on; the secret that it is signed with is shown once
+    /// Tell an address of every change from now on; its secret is shown once
     #[command(
         after_help = "Example:\n  consent webhook create --site shop --url https://crm.shop.example/consent --types revoke,forget,erase"
     )]
