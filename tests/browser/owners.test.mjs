@@ -191,7 +191,8 @@ describe("what a category has stored", () => {
       document.cookie = "kept=1; Path=/deep";
     });
     const found = async () => (await visitor.context.cookies(`${origin}/deep/er/t.html`)).map(({ name }) => name).filter((name) => name !== "consent");
-    assert.ok((await found()).length > 25, "the browser took them");
+    // A page's write is done when the page says so; that the browser knows of it elsewhere takes a moment more.
+    await eventually("the browser took them", async () => (await found()).length > 25);
     await visitor.page.evaluate(() => consent.rejectAll());
     await visitor.sent();
     await eventually("they are gone", async () => (await found()).join() === "kept");
