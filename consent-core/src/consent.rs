@@ -21,6 +21,9 @@ text_enum! {
         Stale = "stale",
         /// It granted for one page view only.
         Once = "once",
+        /// It was taken over from an earlier system without the text that the person was shown: it is kept and grants nothing.
+        /// Its refusals count all the same.
+        Unproven = "unproven",
     }
 }
 

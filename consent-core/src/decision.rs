@@ -186,6 +186,8 @@ pub enum DecisionError {
     EmptyPlaceholder,
     /// `api` is for decisions made on a person's behalf only; `close`, `signal` and `agent` are not.
     OnBehalf(Method),
+    /// Said to be granted and to be refused.
+    Both(ChoiceId),
 }
 
 impl fmt::Display for DecisionError {
@@ -199,6 +201,7 @@ impl fmt::Display for DecisionError {
             Self::AgentGrants(choice) => {
                 write!(f, "method agent may refuse and revoke, never grant: \"{choice}\" does not hold like this now")
             }
+            Self::Both(choice) => write!(f, "\"{choice}\" is both granted and refused"),
             Self::Layer(method, layer) => write!(f, "method {method} cannot be made on layer {layer}"),
             Self::EmptyPlaceholder => f.write_str("a placeholder that grants nothing records nothing"),
             Self::OnBehalf(method) => write!(
@@ -211,6 +214,17 @@ impl fmt::Display for DecisionError {
 
 impl core::error::Error for DecisionError {}
 
+impl Source {
+    /// Whether a grant learnt like this can count. What an earlier system recorded counts only with the text that the person was
+    /// shown: without it nobody can say what was consented to. A refusal counts in any case.
+    ///
+    /// # Standards
+    /// GDPR Art. 4(11), 7(1); EDPB Guidelines 05/2020 section 5.1.
+    pub const fn can_grant(self, shown: bool) -> bool {
+        shown || !matches!(self, Self::Import)
+    }
+}
+
 /// What a decision answers: ids sorted, necessary ones left out, a service left out where its category is there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
@@ -218,6 +232,32 @@ pub struct Answer {
     pub granted: Vec<ChoiceId>,
     /// What was asked and is not granted.
     pub denied: Vec<ChoiceId>,
+}
+
+impl Answer {
+    /// Leaves only the refusals that were really given: what an earlier system never asked about has no answer, and is asked.
+    ///
+    /// `refused` names categories or services; a category of which anything is granted was asked about as a whole.
+    ///
+    /// # Errors
+    /// [`DecisionError::Unknown`] for an id that the notice version does not list, [`DecisionError::Both`] for one that is granted too.
+    pub fn refuse_only(&mut self, refused: &[ChoiceId], outline: &Outline) -> Result<(), DecisionError> {
+        for choice in refused {
+            if outline.listed(choice).is_none() {
+                return Err(DecisionError::Unknown(choice.clone()));
+            }
+            let whole = |granted: &ChoiceId| granted.service().is_none() && granted.as_str() == choice.category();
+            if self.granted.iter().any(|granted| granted == choice || whole(granted)) {
+                return Err(DecisionError::Both(choice.clone()));
+            }
+        }
+        let granted = &self.granted;
+        self.denied.retain(|denied| {
+            let category = denied.category();
+            refused.iter().chain(granted).any(|choice| choice.category() == category)
+        });
+        Ok(())
+    }
 }
 
 impl Decision {
@@ -334,5 +374,43 @@ fn answer_category(answer: &mut Answer, category: &CategoryOutline, wanted: &Gra
                 if services.contains(&service.id) { answer.granted.push(choice) } else { answer.denied.push(choice) }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn what_was_never_asked_has_no_answer() {
+        let ids = |ids: &[&str]| ids.iter().map(|id| ChoiceId::parse(id).unwrap()).collect::<Vec<_>>();
+        let outline = Outline::builder(1)
+            .necessary("functional")
+            .optional("statistics")
+            .service("counter", 1)
+            .service("heatmap", 1)
+            .optional("marketing")
+            .optional("maps")
+            .build()
+            .unwrap();
+        let answer = || Answer {
+            granted: ids(&["statistics:counter"]),
+            denied: ids(&["maps", "marketing", "statistics:heatmap"]),
+        };
+        for (refused, want) in [
+            (vec![], Ok(ids(&["statistics:heatmap"]))),
+            (ids(&["marketing"]), Ok(ids(&["marketing", "statistics:heatmap"]))),
+            (ids(&["statistics:heatmap"]), Ok(ids(&["statistics:heatmap"]))),
+            (ids(&["functional"]), Ok(ids(&["statistics:heatmap"]))),
+            (ids(&["video"]), Err(DecisionError::Unknown(ids(&["video"]).remove(0)))),
+            (ids(&["statistics:counter"]), Err(DecisionError::Both(ids(&["statistics:counter"]).remove(0)))),
+        ] {
+            let mut answer = answer();
+            assert_eq!(answer.refuse_only(&refused, &outline).map(|()| answer.denied), want, "{refused:?}");
+        }
+        let mut whole = Answer { granted: ids(&["statistics"]), denied: vec![] };
+        assert!(whole.refuse_only(&ids(&["statistics:counter"]), &outline).is_err(), "granted with its category");
     }
 }

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::Sha256;
 
-use crate::consent::{Act, Effect};
+use crate::consent::{Act, Consent, Effect};
 use crate::decision::{Control, Layer, Method, Signals, Source, text_enum};
 use crate::id::{CategoryId, ChoiceId, Language, RecordId, SiteId, SubjectId};
 use crate::time::{AHEAD_AFTER, UnixMillis};
@@ -234,6 +234,9 @@ pub enum LeafError {
     /// Ids are not sorted, or one is there twice.
     #[error("the ids in {0} are not sorted")]
     Unsorted(&'static str),
+    /// Only what was taken over from an earlier system can lack its proof.
+    #[error("effect unproven needs source import")]
+    Unproven,
 }
 
 impl Leaf {
@@ -322,6 +325,9 @@ impl Leaf {
         if !self.material.iter().flatten().is_sorted_by(|a, b| a < b) {
             return Err(LeafError::Unsorted("material"));
         }
+        if self.effect == Some(Effect::Unproven) && self.source != Some(Source::Import) {
+            return Err(LeafError::Unproven);
+        }
         Ok(())
     }
 
@@ -366,14 +372,30 @@ impl Leaf {
         }
     }
 
-    /// What the record says to the fold of its subject, if it is a decision.
+    /// Folds a decision into the consent of its subject, and notes what it did. `shown`: the text that the person was shown lies
+    /// beside the record (or the person was seen to read it, for everything but an import).
+    ///
+    /// # Panics
+    /// If it is no decision.
+    pub fn take_effect(&mut self, consent: &mut Consent, shown: bool) -> Effect {
+        let grants = self.granted.as_ref().is_some_and(|granted| !granted.is_empty());
+        let unproven = grants && !self.source.is_none_or(|source| source.can_grant(shown));
+        self.effect = Some(if unproven { Effect::Unproven } else { Effect::Applied });
+        let did = consent.apply(&self.act().expect("a decision's leaf says what it did"));
+        let effect = if unproven { Effect::Unproven } else { did };
+        self.effect = Some(effect);
+        effect
+    }
+
+    /// What the record says to the fold of its subject, if it is a decision. What is unproven says its refusals and no grant.
     pub fn act(&self) -> Option<Act> {
+        let unproven = (self.effect == Some(Effect::Unproven)).then(Vec::new);
         Some(Act {
             id: self.id,
             prev: self.prev,
             method: self.method?,
             layer: self.layer?,
-            granted: self.granted.clone()?,
+            granted: unproven.or_else(|| self.granted.clone())?,
             denied: self.denied.clone()?,
             notice: self.notice?.version,
             decided_at: self.decided_at?,
@@ -585,6 +607,74 @@ mod tests {
             assert_eq!(Leaf::parse(bad.as_bytes()), Err(why));
         }
         assert!(Leaf::parse(want.replace(r#""v":1"#, r#""ip":"::1","v":1"#).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_was_taken_over_without_its_text_refuses_and_grants_nothing() {
+        let ids = |ids: &[&str]| ids.iter().map(|id| ChoiceId::parse(id).unwrap()).collect::<Vec<_>>();
+        let leaf = |source, granted: &[&str], denied: &[&str]| {
+            let at = UnixMillis::new(1_767_225_600_123);
+            let (id, site) = (RecordId::from_random([1; 16]), SiteId::parse("demo").unwrap());
+            let act = Leaf::of_act(Kind::Decision, Action::Create, id, site, at, [0; 32], Hex32([0; 32]));
+            Leaf {
+                action: None,
+                salt: None,
+                decided_at: Some(at),
+                denied: Some(ids(denied)),
+                granted: Some(ids(granted)),
+                language: Some(Language::parse("en").unwrap()),
+                layer: Some(Layer::None),
+                method: Some(Method::Api),
+                notice: Some(NoticeRef { sha256: Hex32([1; 32]), version: 1 }),
+                signals: Some(Signals::default()),
+                source,
+                subject: Some(Hex32([2; 32])),
+                ..act
+            }
+        };
+        for (source, shown, granted, want, holds) in [
+            (Some(Source::Import), false, &["statistics"][..], Effect::Unproven, false),
+            (Some(Source::Import), true, &["statistics"], Effect::Applied, true),
+            (Some(Source::Import), false, &[], Effect::Applied, false),
+            (Some(Source::Phone), false, &["statistics"], Effect::Applied, true),
+            (None, true, &["statistics"], Effect::Applied, true),
+        ] {
+            let mut leaf = leaf(source, granted, &["marketing"]);
+            let mut consent = Consent::default();
+            assert_eq!(leaf.take_effect(&mut consent, shown), want, "{source:?} {shown}");
+            assert_eq!(leaf.effect, Some(want));
+            assert!(consent.choice("marketing").is_some(), "a refusal always counts");
+            assert_eq!(consent.choice("statistics").is_some(), holds, "{source:?} {shown}");
+            assert_eq!(consent.identified, holds);
+            let read = Leaf::parse(&leaf.to_bytes()).unwrap();
+            assert_eq!(Consent::fold([&read.act().unwrap()]), consent, "the leaf alone says the same");
+            assert_eq!(read.granted, Some(ids(granted)), "it is kept as it was claimed");
+        }
+        let mut odd = leaf(Some(Source::Phone), &["statistics"], &[]);
+        odd.effect = Some(Effect::Unproven);
+        assert_eq!(odd.check(), Err(LeafError::Unproven));
+        // What was written before there was such an effect is what it was.
+        let mut old = leaf(Some(Source::Import), &["statistics"], &[]);
+        old.effect = Some(Effect::Applied);
+        assert_eq!(Leaf::parse(&old.to_bytes()).unwrap().act().unwrap().granted, ids(&["statistics"]));
+    }
+
+    proptest! {
+        /// However it came about and whatever it says: without the text nothing is granted that was not granted before.
+        #[test]
+        fn no_import_without_its_text_grants(before in decision(), after in decision()) {
+            let mut consent = Consent::default();
+            let mut before = Leaf { source: None, ..before };
+            before.take_effect(&mut consent, true);
+            let held = consent.clone();
+            let mut after = Leaf { source: Some(Source::Import), ..after };
+            let effect = after.take_effect(&mut consent, false);
+            prop_assert_eq!(effect == Effect::Unproven, after.granted.iter().flatten().next().is_some());
+            for choice in &consent.choices {
+                let kept = held.choices.contains(choice);
+                prop_assert!(kept || choice.granted == crate::consent::Granted::Nothing, "{choice:?}");
+            }
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use consent_server::keys::{Role, mint};
 use consent_server::signers::FileSigners;
 use consent_server::store::sqlite::Sqlite;
 use consent_server::store::{
-    Behalf, Change, DecideError, Entry, NewDecision, Recorded, Site, SiteSettings, Store, StoreError,
+    Behalf, Change, DecideError, Earlier, Entry, NewDecision, Recorded, Site, SiteSettings, Store, StoreError,
 };
 use consent_tests::{DAY, FixedClock, Tampered, check_log, consent, new_id, new_subject, root_of};
 use tempfile::TempDir;
@@ -217,6 +217,7 @@ facts![
     what_is_refused_is_not_recorded,
     an_unknown_notice_or_language_is_refused,
     evidence_lies_beside_the_log,
+    what_is_taken_over_without_its_text_is_kept_and_grants_nothing,
     each_change_is_a_record,
     a_change_that_is_refused_changes_nothing,
     a_notice_version_follows_the_one_before,
@@ -505,7 +506,12 @@ async fn evidence_lies_beside_the_log(store: &Arc<impl Store>, _: &FixedClock) {
     new.decision.layer = Layer::None;
     new.decision.on_behalf = true;
     let evidence = "said yes on the telephone".to_owned();
-    new.behalf = Some(Behalf { source: Source::Phone, evidence: Some(evidence.clone()), actor: "key1".to_owned() });
+    new.behalf = Some(Behalf {
+        source: Source::Phone,
+        evidence: Some(evidence.clone()),
+        actor: "key1".to_owned(),
+        earlier: None,
+    });
     let (subject, id) = (new.subject.unwrap(), new.decision.id);
     store.decide(&site, new).await.unwrap();
     let (entry, opening) = store.record(&site, &subject, &id).unwrap().unwrap();
@@ -517,6 +523,41 @@ async fn evidence_lies_beside_the_log(store: &Arc<impl Store>, _: &FixedClock) {
     assert_ne!(leaf.subject, Some(opening.subject(&name("b"), &subject)));
     assert_ne!(leaf.subject, Some(opening.subject(&site.id, &new_subject())));
     assert!(!String::from_utf8_lossy(&entry.leaf).contains("telephone"));
+}
+
+async fn what_is_taken_over_without_its_text_is_kept_and_grants_nothing(store: &Arc<impl Store>, _: &FixedClock) {
+    let site = make_site(&**store, "a").await;
+    let taken = |earlier: Option<Earlier>, evidence: Option<&str>| {
+        let mut new = decision(&["statistics"], START);
+        (new.decision.method, new.decision.layer, new.decision.on_behalf) = (Method::Api, Layer::None, true);
+        let evidence = evidence.map(str::to_owned);
+        new.behalf = Some(Behalf { source: Source::Import, evidence, actor: "key1".to_owned(), earlier });
+        new
+    };
+    let shown = || Some("We count.".to_owned());
+    for (new, want) in [
+        (taken(None, None), Effect::Unproven),
+        (taken(None, Some("shown: We count.")), Effect::Applied),
+        (taken(Some(Earlier::default()), Some("row 1")), Effect::Unproven),
+        (taken(Some(Earlier { notice_text: shown(), refused: Some(vec![]) }), None), Effect::Applied),
+    ] {
+        let recorded = store.decide(&site, new.clone()).await.unwrap();
+        assert_eq!(recorded.effect, want);
+        let outline = &site.notice().unwrap().outline;
+        let at = UnixMillis::new(START + 1);
+        assert_eq!(recorded.consent.view(outline, at, false).granted_ids().is_empty(), want == Effect::Unproven);
+        assert!(store.decide(&site, new.clone()).await.unwrap().repeated);
+        let (entry, opening) = store.record(&site, &recorded.subject, &new.decision.id).unwrap().unwrap();
+        let leaf = Leaf::parse(&entry.leaf).unwrap();
+        let text = new.behalf.as_ref().and_then(Behalf::text);
+        assert_eq!(leaf.evidence, text.map(|text| Opening(opening).commit(&text)));
+        assert_eq!(leaf.granted, Some(new.decision.granted.clone()), "as it was claimed");
+        // What the row says of the refusals counts as another request.
+        let mut other = new;
+        other.behalf.as_mut().unwrap().earlier.get_or_insert_default().refused =
+            Some(vec![ChoiceId::from(&name("functional"))]);
+        assert!(matches!(store.decide(&site, other).await, Err(DecideError::Conflict)));
+    }
 }
 
 async fn each_change_is_a_record(store: &Arc<impl Store>, _: &FixedClock) {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use consent_core::consent::{Consent, Effect};
 use consent_core::decision::{Control, Decision, DecisionError, Source};
-use consent_core::id::{CategoryId, Language, RecordId, SiteId, SubjectId};
+use consent_core::id::{CategoryId, ChoiceId, Language, RecordId, SiteId, SubjectId};
 use consent_core::merkle::{Hash, RangeProof};
 use consent_core::note::SigningKey;
 use consent_core::notice::Notice;
@@ -238,6 +238,34 @@ pub struct Behalf {
     pub evidence: Option<String>,
     /// The id of the key.
     pub actor: String,
+    /// For a decision taken over from an earlier system: what is known of it beside the evidence.
+    pub earlier: Option<Earlier>,
+}
+
+/// What is known of a decision that an earlier system recorded.
+#[derive(Debug, Clone, Default)]
+pub struct Earlier {
+    /// The text that the person was shown. Without it the decision is kept and grants nothing.
+    pub notice_text: Option<String>,
+    /// What was refused; everything that was not granted if this is not said.
+    pub refused: Option<Vec<ChoiceId>>,
+}
+
+impl Behalf {
+    /// The text that is kept beside the record.
+    pub fn text(&self) -> Option<String> {
+        let shown = self.earlier.as_ref().and_then(|earlier| earlier.notice_text.as_deref());
+        match (self.evidence.as_deref(), shown) {
+            (evidence, None) => evidence.map(str::to_owned),
+            (None, Some(shown)) => Some(format!("Shown:\n{shown}")),
+            (Some(evidence), Some(shown)) => Some(format!("{evidence}\n\nShown:\n{shown}")),
+        }
+    }
+
+    /// Whether the text that the person was shown is there. Who calls the API hands it in as the evidence.
+    pub fn shown(&self) -> bool {
+        self.earlier.as_ref().map_or(self.evidence.is_some(), |earlier| earlier.notice_text.is_some())
+    }
 }
 
 /// A decision that is on disk.
@@ -309,6 +337,13 @@ pub enum Change {
         id: String,
         /// Which of them.
         which: Again,
+    },
+    /// Records of an earlier system were taken over.
+    Import {
+        /// Into which site.
+        site: SiteId,
+        /// How many, in words.
+        target: String,
     },
     /// Records were read or exported by an officer.
     Access {
@@ -478,6 +513,7 @@ impl Change {
             Self::PublishNotice { .. } => (Kind::Notice, Action::Create),
             Self::CreateKey(_) => (Kind::Key, Action::Create),
             Self::RevokeKey { .. } => (Kind::Key, Action::Revoke),
+            Self::Import { .. } => (Kind::Log, Action::Create),
             Self::Access { action, .. } => (Kind::Access, *action),
         }
     }
@@ -491,6 +527,7 @@ pub(crate) fn sites_of(change: &Change, registry: &Registry) -> Vec<SiteId> {
         | Change::PublishNotice { site, .. }
         | Change::RevokeWebhook { site, .. }
         | Change::Redeliver { site, .. }
+        | Change::Import { site, .. }
         | Change::Access { site, .. } => vec![site.clone()],
         Change::CreateWebhook(webhook) => vec![webhook.site.clone()],
         Change::CreateKey(key) => key.sites.clone(),

@@ -78,6 +78,7 @@ pub(in crate::http) struct DecisionBody {
     #[schema(value_type = Option<String>, example = "phone")]
     source: Option<Source>,
     /// With a key: the evidence, in words. It is kept beside the log, which holds a keyed hash of it.
+    /// With source `import` it is the text that the person was shown: without it the record is kept and grants nothing.
     evidence: Option<String>,
 }
 
@@ -101,7 +102,8 @@ pub(in crate::http) struct Decided<'a> {
     /// Whose it is.
     #[schema(value_type = String, format = "uuid")]
     subject: SubjectId,
-    /// What it did when it was recorded: `stale` if its grants came too late to count.
+    /// What it did when it was recorded: `stale` if its grants came too late to count, `unproven` if it is an import without
+    /// evidence of what the person was shown.
     #[schema(value_type = String, example = "applied")]
     effect: Effect,
     /// What holds now.
@@ -192,7 +194,9 @@ fn behalf(request: &DecisionBody, key: Option<String>) -> Result<Option<Behalf>,
     let too_long = request.evidence.as_ref().is_some_and(|text| text.len() > MAX_EVIDENCE);
     match (key, request.source) {
         (_, _) if too_long => Err(Problem::refused(format!("evidence may have {MAX_EVIDENCE} bytes")).at("/evidence")),
-        (Some(actor), Some(source)) => Ok(Some(Behalf { source, evidence: request.evidence.clone(), actor })),
+        (Some(actor), Some(source)) => {
+            Ok(Some(Behalf { source, evidence: request.evidence.clone(), actor, earlier: None }))
+        }
         (Some(_), None) => {
             Err(Problem::refused("a decision on a person's behalf says how it was learnt: source is missing")
                 .at("/source"))

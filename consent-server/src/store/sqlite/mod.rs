@@ -12,6 +12,7 @@ mod webhooks;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -57,6 +58,8 @@ pub(super) struct Shared {
     registry: RwLock<Arc<Registry>>,
     recent: Recent,
     commits: watch::Sender<()>,
+    /// Another process may serve this folder: what is written here must reach what it remembers.
+    beside: AtomicBool,
     stopping: (Mutex<bool>, std::sync::Condvar),
 }
 
@@ -73,6 +76,7 @@ impl Sqlite {
             registry: RwLock::new(Arc::new(read::registry(&connection)?)),
             recent: Recent::default(),
             commits: watch::Sender::default(),
+            beside: AtomicBool::new(false),
             path,
             readers: Mutex::default(),
             stopping: Default::default(),
@@ -87,6 +91,12 @@ impl Sqlite {
             })?,
         ];
         Ok(Self { shared, jobs: Some(jobs), threads })
+    }
+
+    /// For a command that records decisions while a server may run: with each transaction the server is told to forget what it
+    /// remembers of subjects, so that within a quarter of a second no check there says what no longer holds.
+    pub fn write_beside_a_server(&self) {
+        self.shared.beside.store(true, Ordering::Relaxed);
     }
 
     /// Asks SQLite whether its file is whole.

@@ -4,6 +4,7 @@ mod account;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use consent_core::checkpoint::Checkpoint;
 use consent_core::consent::{Consent, Effect};
@@ -21,8 +22,8 @@ use crate::clock::Clock;
 use crate::random;
 use crate::store::tree::{Finished, Tree, key};
 use crate::store::{
-    AccountId, Change, DecideError, LinkError, NewDecision, Published, Recorded, Signers, Site, StoreError, packed,
-    sites_of,
+    AccountId, Behalf, Change, DecideError, LinkError, NewDecision, Published, Recorded, Signers, Site, StoreError,
+    packed, sites_of,
 };
 
 /// The most jobs in one transaction: bounds how long the first of them waits.
@@ -112,6 +113,11 @@ impl Writer {
         let mut answers = Vec::with_capacity(jobs.len());
         let mut changed = false;
         let done = self.begin().and_then(|()| {
+            // A change tells it by itself.
+            let change = jobs.iter().any(|job| matches!(job, Job::Change { .. }));
+            if !change && self.shared.beside.load(Ordering::Relaxed) {
+                self.bump()?;
+            }
             for job in jobs.drain(..) {
                 changed |= matches!(job, Job::Change { .. });
                 self.take(job, &mut answers)?;
@@ -407,7 +413,12 @@ impl Writer {
             records: Vec::new(),
             account: None,
         });
-        let answer = new.decision.resolve(&published.outline, &row.consent, self.clock.now())?;
+        let mut answer = new.decision.resolve(&published.outline, &row.consent, self.clock.now())?;
+        let earlier = new.behalf.as_ref().and_then(|behalf| behalf.earlier.as_ref());
+        if let Some(refused) = earlier.and_then(|earlier| earlier.refused.as_deref()) {
+            answer.refuse_only(refused, &published.outline)?;
+        }
+        let shown = new.behalf.as_ref().is_none_or(Behalf::shown);
         let mut effect = Effect::Applied;
         let opening = row.key.open(&new.decision.id);
         let consent = &mut row.consent;
@@ -415,8 +426,7 @@ impl Writer {
             let mut leaf = leaf_of(site, new, published, recorded_at, &opening, &subject);
             leaf.granted = Some(answer.granted);
             leaf.denied = Some(answer.denied);
-            effect = consent.apply(&leaf.act().expect("a decision's leaf says what it did"));
-            leaf.effect = Some(effect);
+            effect = leaf.take_effect(consent, shown);
             leaf
         })?;
         row.add(index);
@@ -438,7 +448,7 @@ impl Writer {
     ) -> Result<(), StoreError> {
         self.keep_record(site, &new.decision.id, index, subject, row, Some(digest(&row.key, new)))?;
         if let Some(behalf) = &new.behalf {
-            self.aside(key(site.number, index), None, behalf.evidence.as_deref(), &behalf.actor, None)?;
+            self.aside(key(site.number, index), None, behalf.text().as_deref(), &behalf.actor, None)?;
         }
         Ok(())
     }
@@ -599,7 +609,7 @@ impl Writer {
                     return Err(StoreError::Refused(format!("webhook {id} has nothing to send again, or has ended")));
                 }
             }
-            Change::Access { site, .. } => {
+            Change::Import { site, .. } | Change::Access { site, .. } => {
                 site_named(site)?;
             }
         }
@@ -623,7 +633,7 @@ impl Writer {
             Change::CreateWebhook(webhook) => Some(format!("webhook {} to {}", webhook.id, webhook.url)),
             Change::RevokeWebhook { id, .. } => Some(format!("webhook {id} revoked")),
             Change::Redeliver { id, .. } => Some(format!("webhook {id} redelivers")),
-            Change::Access { target, .. } => Some(target.clone()),
+            Change::Import { target, .. } | Change::Access { target, .. } => Some(target.clone()),
         };
         let opening = Opening(random::bytes());
         let id = RecordId::at(self.clock.now(), &random::bytes());
@@ -696,7 +706,7 @@ fn leaf_of(
         denied: Some(Vec::new()),
         effect: Some(Effect::Applied),
         erased: None,
-        evidence: behalf.and_then(|b| b.evidence.as_deref()).map(|text| opening.commit(text)),
+        evidence: behalf.and_then(Behalf::text).map(|text| opening.commit(&text)),
         granted: Some(Vec::new()),
         id: decision.id,
         kind: Kind::Decision,
@@ -725,7 +735,7 @@ fn digest(key: &SubjectKey, new: &NewDecision) -> [u8; 16] {
     let mut granted: Vec<&str> = decision.granted.iter().map(ChoiceId::as_str).collect();
     granted.sort_unstable();
     granted.dedup();
-    let text = serde_json::json!([
+    let mut text = serde_json::json!([
         decision.prev,
         new.subject,
         new.notice,
@@ -737,8 +747,12 @@ fn digest(key: &SubjectKey, new: &NewDecision) -> [u8; 16] {
         decision.decided_at,
         decision.signals,
         new.widget,
-        new.behalf.as_ref().map(|b| (b.source, &b.evidence)),
+        new.behalf.as_ref().map(|b| (b.source, b.text())),
     ]);
+    // Only where it is said, so that the digests of everything else stay what they were.
+    if let (Some(earlier), Some(parts)) = (new.behalf.as_ref().and_then(|b| b.earlier.as_ref()), text.as_array_mut()) {
+        parts.push(serde_json::json!([earlier.notice_text.is_some(), earlier.refused]));
+    }
     let full = Opening(key.0).commit(&text.to_string()).0;
     *full.first_chunk().expect("32 bytes hold 16")
 }
