@@ -97,6 +97,7 @@ impl Findings {
 
 /// Every rule, in the order in which findings are listed.
 pub const RULES: &[Rule] = &[
+    Rule { id: "S-todo", title: "Nothing is left to be filled in", law: "Format of the notice", check: filled },
     Rule { id: "S-unique", title: "Each id is used once", law: "Format of the notice", check: unique },
     Rule { id: "S-limits", title: "Not empty, and within the limits", law: "Format of the notice", check: limits },
     Rule {
@@ -475,6 +476,35 @@ fn unique(draft: &Draft, findings: &mut Findings) {
             }
         }
     }
+}
+
+/// What stands in a draft where somebody still has to fill something in, alone or before a colon and what it is.
+pub const TODO: &str = "TODO";
+
+/// Whether a text says that it is still to be filled in. In the middle of a text the word may be Spanish or Portuguese.
+pub fn is_unfilled(text: &str) -> bool {
+    text.trim_start().strip_prefix(TODO).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+}
+
+fn filled(draft: &Draft, findings: &mut Findings) {
+    fn walk(value: &serde_json::Value, path: &str, findings: &mut Findings) {
+        let within = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        match value {
+            serde_json::Value::String(text) if is_unfilled(text) => findings.error(path, "is still to be filled in"),
+            serde_json::Value::Array(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    let name = item.get("id").or_else(|| item.get("name")).and_then(|name| name.as_str());
+                    walk(item, &within(&name.map_or_else(|| at.to_string(), str::to_owned)), findings);
+                }
+            }
+            serde_json::Value::Object(fields) => {
+                fields.iter().for_each(|(key, item)| walk(item, &within(key), findings));
+            }
+            _ => {}
+        }
+    }
+    // Every text of a draft, whatever fields there are or will be.
+    walk(&serde_json::to_value(draft).expect("a draft is texts in lists and maps keyed by text"), "", findings);
 }
 
 fn limits(draft: &Draft, findings: &mut Findings) {
@@ -1245,6 +1275,13 @@ mod tests {
     type Broken = (&'static str, Severity, &'static str, fn(&mut Draft));
 
     const BROKEN: &[Broken] = &[
+        ("S-todo", Error, "controller.address", |d| d.controller.address = "TODO".into()),
+        ("S-todo", Error, "category.marketing.text.en.retention", |d| {
+            d.categories[2].text.get_mut(&language("en")).unwrap().retention = "TODO: how long".into();
+        }),
+        ("S-todo", Error, "category.functional.service.text-size.cookies.demo_text_size.purpose.en", |d| {
+            d.categories[0].services[1].cookies[0].purpose = Localized::Each([(language("en"), "TODO".into())].into());
+        }),
         ("S-unique", Error, "category", |d| {
             let mut again = d.categories[2].clone();
             again.services.clear();
@@ -1514,6 +1551,7 @@ mod tests {
                 d.categories[0].services[1].exemption = Some(Exemption::OwnMeasurement);
                 d.categories[0].services[1].cookies[0].lifetime = Lifetime::parse("395 days").unwrap();
             }),
+            ("a word of Spanish", |d| texts(d, "de", |t| t.accept = Some("Alle annehmen, TODO".into()))),
             ("words within words", |d| {
                 let text = d.categories[1].text.get_mut(&language("en")).unwrap();
                 text.purpose = "Count who read about gloves, and whoever tastes lovage.".into();

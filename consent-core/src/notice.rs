@@ -1213,6 +1213,110 @@ impl Notice {
         &self.body.adapters
     }
 
+    /// A draft that says what this notice says, to be edited and published again.
+    ///
+    /// Placeholders are filled in there, where a built-in text does not say the same; a text that was published empty is left out.
+    pub fn to_draft(&self) -> Draft {
+        let body = &self.body;
+        let same = |texts: &BTreeMap<Language, String>| {
+            let first = in_language(texts, &body.default_language);
+            if texts.values().all(|text| text == first) {
+                Localized::Same(first.clone())
+            } else {
+                Localized::Each(texts.clone())
+            }
+        };
+        let cookie = |cookie: &PublishedCookie| CookieEntry {
+            name: cookie.name.clone(),
+            storage: cookie.storage,
+            lifetime: cookie.lifetime,
+            purpose: Localized::Each(cookie.text.iter().map(|(l, text)| (l.clone(), text.purpose.clone())).collect()),
+        };
+        let service = |service: &PublishedService| Service {
+            id: service.id.clone(),
+            name: same(&service.name),
+            provider: if service.provider == body.controller.name {
+                "{controller}".to_owned()
+            } else {
+                service.provider.clone()
+            },
+            country: service.country,
+            transfer: service.transfer,
+            exemption: service.exemption,
+            cookies: service.cookies.iter().map(cookie).collect(),
+        };
+        let category = |category: &PublishedCategory| Category {
+            id: category.id.clone(),
+            necessary: category.necessary,
+            signals: category.signals,
+            exemption: category.exemption,
+            text: category.text.clone(),
+            services: category.services.iter().map(service).collect(),
+        };
+        let unreviewed = |language: &&Language| BuiltIn::find(language).is_some_and(|built_in| !built_in.reviewed);
+        let mut draft = Draft {
+            preset: body.preset,
+            default_language: body.default_language.clone(),
+            languages: body.languages.clone(),
+            renew_after_days: body.renew_after_days,
+            id_for_refusals: body.id_for_refusals,
+            privacy_policy: same(&body.privacy_policy),
+            controller: body.controller.clone(),
+            texts: BTreeMap::new(),
+            unreviewed_languages: body.languages.iter().filter(unreviewed).cloned().collect(),
+            theme: body.theme.clone(),
+            adapters: body.adapters.clone(),
+            categories: body.categories.iter().map(category).collect(),
+        };
+        let plain = draft.body();
+        for (language, texts) in &body.texts {
+            let mut own = texts.overrides(in_language(&plain.texts, language));
+            own.lifetimes = self.own_lifetimes(&plain, language);
+            if own != TextOverrides::default() {
+                draft.texts.insert(language.clone(), own);
+            }
+        }
+        draft
+    }
+
+    /// How lifetimes are written here, if not as in `plain`; those that no cookie shows are as built in.
+    fn own_lifetimes(&self, plain: &Body, language: &Language) -> Option<LifetimeTexts> {
+        fn cookies<'a>(body: &'a Body, l: &'a Language) -> impl Iterator<Item = (Lifetime, &'a str)> {
+            let services = body.categories.iter().flat_map(|category| &category.services);
+            let cookies = services.flat_map(|service| &service.cookies);
+            cookies.map(move |cookie| (cookie.lifetime, in_language(&cookie.text, l).lifetime.as_str()))
+        }
+        if cookies(&self.body, language).eq(cookies(plain, language)) {
+            return None;
+        }
+        let mut own = BuiltIn::find(language).and_then(|built_in| built_in.common.lifetimes).unwrap_or(LifetimeTexts {
+            session: String::new(),
+            day: String::new(),
+            days: String::new(),
+            kept: String::new(),
+        });
+        for (lifetime, text) in cookies(&self.body, language) {
+            let days = match lifetime {
+                Lifetime::Renewal => self.body.renew_after_days,
+                Lifetime::Days(days) => days.get(),
+                Lifetime::Session => {
+                    text.clone_into(&mut own.session);
+                    continue;
+                }
+                Lifetime::Kept => {
+                    text.clone_into(&mut own.kept);
+                    continue;
+                }
+            };
+            if days == 1 {
+                text.clone_into(&mut own.day);
+            } else {
+                own.days = text.replacen(&days.to_string(), "{count}", 1);
+            }
+        }
+        Some(own)
+    }
+
     /// What this version changed after `previous` for the categories that people are asked about again, in the order of the notice.
     pub fn changes_since(&self, previous: &Notice) -> Vec<Change> {
         compare(&previous.body, &self.body)
@@ -1713,6 +1817,43 @@ pub(crate) mod tests {
             assert_eq!((change.category.as_ref().map(Name::as_str), change.material), (*category, *material), "{what}");
             assert!(change.to_string().starts_with(&change.path), "{what}");
         }
+    }
+
+    #[test]
+    fn a_notice_is_a_draft_again() {
+        let lifetimes = |d: &mut Draft| {
+            let texts = d.texts.entry(language("en")).or_default();
+            texts.intro = Some("{controller}: {optional}. {cookie}, {days} days.".into());
+            texts.lifetimes = Some(LifetimeTexts {
+                session: "while open".into(),
+                day: "a day".into(),
+                days: "for {count} days".into(),
+                kept: "for good".into(),
+            });
+        };
+        let unreviewed = |d: &mut Draft| {
+            for category in &mut d.categories {
+                let text = category.text[&language("de")].clone();
+                category.text.insert(language("fr"), text);
+                for service in &mut category.services {
+                    service.name = Localized::Same("One".into());
+                    service.cookies.iter_mut().for_each(|cookie| cookie.purpose = Localized::Same("One".into()));
+                }
+            }
+            d.languages.push(language("fr"));
+            d.unreviewed_languages.push(language("fr"));
+        };
+        let more: [fn(&mut Draft); 2] = [lifetimes, unreviewed];
+        for edit in CASES.iter().map(|(_, edit, ..)| *edit).chain(more) {
+            let mut draft = demo("choice");
+            edit(&mut draft);
+            let Ok(notice) = draft.publish(None, &[], true) else { continue };
+            let again = notice.to_draft();
+            assert_eq!(diff(&notice, &again), []);
+            assert_eq!(again.publish(Some(&notice), &[], true), Err(PublishError::Unchanged));
+        }
+        let texts = first().to_draft().texts;
+        assert!(texts.is_empty(), "what is built in stays so: {texts:?}");
     }
 
     #[test]

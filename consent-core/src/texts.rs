@@ -34,6 +34,16 @@ macro_rules! texts {
         }
 
         impl Texts {
+            /// What differs from `base`, to replace it.
+            pub(crate) fn overrides(&self, base: &Self) -> TextOverrides {
+                let differs = |own: &String, base: &String| (own != base && !own.is_empty()).then(|| own.clone());
+                TextOverrides {
+                    $($field: differs(&self.$field, &base.$field),)*
+                    $($later: differs(&self.$later, &base.$later),)*
+                    lifetimes: None,
+                }
+            }
+
             /// Every text with its name, in the order of the fields.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
                 [$((stringify!($field), self.$field.as_str()),)* $((stringify!($later), self.$later.as_str())),*].into_iter()
