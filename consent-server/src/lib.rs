@@ -6,6 +6,7 @@
 pub mod app;
 pub mod cli;
 pub mod clock;
+mod draft;
 pub mod export;
 pub mod http;
 pub mod keys;

@@ -633,8 +633,12 @@ fn every_command_has_help_with_an_example() {
         "key create",
         "key list",
         "key revoke",
+        "init",
         "notice publish",
         "notice lint",
+        "notice list",
+        "notice show",
+        "notice diff",
         "doctor",
     ] {
         assert!(seen.iter().any(|path| path == command), "{command} is not in {seen:?}");

@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use consent_core::id::SiteId;
 use tokio::net::TcpListener;
 
-use super::{notice, serve, serve_on, stop};
+use super::{serve, serve_on, stop};
 use crate::app::{self, App};
 use crate::http;
 use crate::keys::{Role, mint};
@@ -127,7 +127,7 @@ async fn prepare(app: &App, address: SocketAddr, preset: Preset) -> anyhow::Resu
     if let Some(change) = change {
         app.store.change(change, ACTOR).await?;
     }
-    let draft = notice::parse(preset.draft(), false)?;
+    let draft = crate::draft::parse(preset.draft(), false)?;
     let previous = existing.as_ref().and_then(|site| site.notice());
     let changed = previous.is_none_or(|p| !consent_core::notice::diff(&p.notice, &draft).is_empty());
     if changed {

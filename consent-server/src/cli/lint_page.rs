@@ -12,7 +12,6 @@ use serde_json::json;
 use ureq::ResponseExt;
 use ureq::http::header;
 
-use super::notice;
 use crate::page_lint::address::Address;
 use crate::page_lint::{Finding, Ids, Page, rules};
 
@@ -64,7 +63,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let name = args.page.as_deref().context("name the page")?;
-    let draft = args.notice.as_deref().map(notice::read).transpose()?;
+    let draft = args.notice.as_deref().map(crate::draft::read).transpose()?;
     let (text, found_at) = if is_url(name) {
         let (text, address) = fetch_page(name).with_context(|| format!("cannot check {name}"))?;
         (text, Some(address))

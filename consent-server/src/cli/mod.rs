@@ -10,6 +10,7 @@ macro_rules! say {
 mod demo;
 mod doctor;
 mod export;
+mod init;
 mod key;
 mod lint_page;
 mod notice;
@@ -49,7 +50,9 @@ enum Command {
     /// Tell other systems of every change by HTTP
     #[command(subcommand)]
     Webhook(webhook::Command),
-    /// Check and publish notices
+    /// Write a notice to start from
+    Init(init::Args),
+    /// Check, publish and compare notices
     #[command(subcommand)]
     Notice(notice::Command),
     /// Look through a page for what loads before a choice
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Webhook(command) => webhook::run(command),
         Command::Notice(command) => notice::run(command),
         Command::LintPage(args) => lint_page::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Export(args) => export::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Doctor(args) => doctor::run(&args),

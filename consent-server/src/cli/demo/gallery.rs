@@ -12,7 +12,6 @@ use consent_core::notice::{Notice, Preset};
 use consent_core::render::{self, Hidden, Standing};
 use consent_core::theme::{Position, Scheme, Theme};
 
-use crate::cli::notice;
 use crate::widget;
 
 /// One picture: its name in the address, what it shows in words, how the notice differs, and in which language.
@@ -142,7 +141,7 @@ fn draw(variant: &Variant) -> anyhow::Result<String> {
 }
 
 fn notice(variant: &Variant) -> anyhow::Result<Notice> {
-    let mut draft = notice::parse(include_str!("../../../notices/gallery.toml"), false)?;
+    let mut draft = crate::draft::parse(include_str!("../../../notices/gallery.toml"), false)?;
     draft.preset = variant.preset;
     (variant.theme)(&mut draft.theme);
     Ok(draft.publish(None, &[], false)?)
