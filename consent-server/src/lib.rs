@@ -9,6 +9,7 @@ pub mod clock;
 mod draft;
 pub mod export;
 pub mod http;
+mod import;
 pub mod keys;
 pub mod page_lint;
 pub mod random;

@@ -634,11 +634,13 @@ fn every_command_has_help_with_an_example() {
         "key list",
         "key revoke",
         "init",
+        "import",
         "notice publish",
         "notice lint",
         "notice list",
         "notice show",
         "notice diff",
+        "notice import",
         "doctor",
     ] {
         assert!(seen.iter().any(|path| path == command), "{command} is not in {seen:?}");

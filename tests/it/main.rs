@@ -7,6 +7,7 @@ mod cli;
 mod crash;
 mod durability;
 mod events;
+mod import;
 mod layers;
 mod lint_page;
 mod malformed;

@@ -10,6 +10,7 @@ macro_rules! say {
 mod demo;
 mod doctor;
 mod export;
+mod import;
 mod init;
 mod key;
 mod lint_page;
@@ -52,13 +53,15 @@ enum Command {
     Webhook(webhook::Command),
     /// Write a notice to start from
     Init(init::Args),
-    /// Check, publish and compare notices
+    /// Check, publish, compare and import notices
     #[command(subcommand)]
     Notice(notice::Command),
     /// Look through a page for what loads before a choice
     LintPage(lint_page::Args),
     /// Export the records of a site with their proof
     Export(export::Args),
+    /// Take over what an earlier system recorded
+    Import(import::Args),
     /// Check an export or a receipt offline
     Verify(verify::Args),
     /// Look for what is wrong with an installation
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::LintPage(args) => lint_page::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Export(args) => export::run(args),
+        Command::Import(args) => import::run(&args),
         Command::Verify(args) => verify::run(args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Openapi => {

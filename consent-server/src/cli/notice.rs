@@ -1,4 +1,4 @@
-//! `consent notice lint|publish|list|show|diff`.
+//! `consent notice lint|publish|list|show|diff|import`.
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use consent_core::notice::{self, Draft, Notice, PublishError, diff};
 use super::{ACTOR, Data, block_on};
 use crate::app::{self, App};
 use crate::draft;
+use crate::import::{self, Peer};
 use crate::store::{Change, Published, Site, Store};
 
 #[derive(Debug, Subcommand)]
@@ -92,6 +93,21 @@ pub(super) enum Command {
         #[command(flatten)]
         data: Data,
     },
+    /// Make a draft of another consent manager's configuration
+    ///
+    /// Reads JSON, JavaScript and TypeScript without running it. What could not be taken over is listed on the standard error; what
+    /// the law asks and the configuration does not say is marked TODO in the draft.
+    #[command(after_help = "Example:\n  consent notice import --from klaro config.js -o notice.toml")]
+    Import {
+        /// Whose configuration it is
+        #[arg(long, value_enum)]
+        from: Peer,
+        /// The configuration
+        file: PathBuf,
+        /// Where to write the draft, which must not be there; the standard output if not given
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -162,6 +178,10 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
             let material = changes.iter().filter(|change| change.material).count();
             eprintln!("{} changes, {material} of them material unless stated editorial", changes.len());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Import { from, file, output } => {
+            take_over(from, &file, output.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -294,6 +314,30 @@ fn yes(question: &str, input: &mut impl BufRead, output: &mut impl Write) -> any
             _ => {}
         }
     }
+}
+
+fn take_over(peer: Peer, file: &Path, output: Option<&Path>) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let imported = import::notice(peer, &text).with_context(|| format!("{} was not understood", file.display()))?;
+    match output {
+        Some(path) => {
+            // A draft that somebody has begun to fill in must not be lost.
+            let mut file =
+                std::fs::File::create_new(path).with_context(|| format!("cannot write {}", path.display()))?;
+            file.write_all(imported.toml.as_bytes())?;
+        }
+        None => say!("{}", imported.toml.trim_end()),
+    }
+    for line in &imported.left {
+        eprintln!("not taken over: {line}");
+    }
+    let draft = output.map_or_else(|| "the draft".to_owned(), |path| path.display().to_string());
+    eprintln!(
+        "{} things were not taken over; {} values in {draft} are TODO: `consent notice lint` refuses it until they are filled in",
+        imported.left.len(),
+        imported.unfilled
+    );
+    Ok(())
 }
 
 #[cfg(test)]
