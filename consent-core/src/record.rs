@@ -25,7 +25,7 @@ text_enum! {
         Erasure = "erasure",
         /// A notice version was published.
         Notice = "notice",
-        /// An officer read or exported records.
+        /// An officer or admin logged in or out, read or exported records.
         Access = "access",
         /// An API key was made or revoked, or the log's own key changed.
         Key = "key",
@@ -59,6 +59,12 @@ text_enum! {
         Erase = "erase",
         /// Restored.
         Restore = "restore",
+        /// Logged in.
+        Login = "login",
+        /// Logged out.
+        Logout = "logout",
+        /// Kept out for a while, after too many wrong passwords.
+        Lock = "lock",
     }
 }
 

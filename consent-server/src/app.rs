@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
+use crate::attempts::Attempts;
 use crate::clock::{Clock, SystemClock};
 use crate::http::Compressed;
 use crate::signers::FileSigners;
@@ -28,6 +29,12 @@ pub struct App {
     pub scripts: Compressed,
     /// Turns true when the server is asked to stop: whoever waits answers at once then.
     pub stopping: watch::Sender<bool>,
+    /// Tries to log in.
+    pub attempts: Attempts,
+    /// Passwords are hashed one after the other: each takes 46 MiB and a core.
+    pub hashing: Semaphore,
+    /// One look through a whole log at a time.
+    pub counting: Semaphore,
 }
 
 /// Opens what is in this folder, making it if it is not there.
@@ -53,6 +60,9 @@ pub fn open(data: &Path) -> anyhow::Result<App> {
         data: data.to_owned(),
         scripts: Compressed::default(),
         stopping: watch::Sender::new(false),
+        attempts: Attempts::default(),
+        hashing: Semaphore::new(1),
+        counting: Semaphore::new(1),
     })
 }
 

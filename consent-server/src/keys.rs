@@ -67,6 +67,8 @@ pub struct ApiKey {
     pub expires_at: Option<UnixMillis>,
     /// When it was revoked, if it was.
     pub revoked_at: Option<UnixMillis>,
+    /// After a rotation: SHA-256 of the secret before, and until when that opens too.
+    pub previous: Option<([u8; 32], UnixMillis)>,
 }
 
 impl fmt::Debug for ApiKey {
@@ -80,6 +82,11 @@ impl fmt::Debug for ApiKey {
 pub struct Secret(String);
 
 impl Secret {
+    /// Masks a text.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text itself: for the one place that shows it once.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -101,10 +108,15 @@ pub fn mint(
     expires_at: Option<UnixMillis>,
 ) -> (ApiKey, Secret) {
     let id = BASE32_NOPAD.encode(&random::bytes::<5>()).to_lowercase();
+    let (hash, text) = secret(role, &id);
+    let label = label.to_owned();
+    (ApiKey { id, role, sites, label, hash, created_at: now, expires_at, revoked_at: None, previous: None }, text)
+}
+
+/// A new secret for a key: what is stored of it, and the key's text, which is in no other place than the answer.
+pub fn secret(role: Role, id: &str) -> ([u8; 32], Secret) {
     let secret = BASE64URL_NOPAD.encode(&random::bytes::<32>());
-    let hash = Sha256::digest(secret.as_bytes()).into();
-    let text = Secret(format!("consent_{}_{id}_{secret}", role.as_str()));
-    (ApiKey { id, role, sites, label: label.to_owned(), hash, created_at: now, expires_at, revoked_at: None }, text)
+    (Sha256::digest(secret.as_bytes()).into(), Secret(format!("consent_{}_{id}_{secret}", role.as_str())))
 }
 
 /// The id and secret of a key's text, if it has its form.
@@ -116,10 +128,11 @@ pub fn parse(text: &str) -> Option<(&str, &str)> {
 }
 
 impl ApiKey {
-    /// Whether this is its secret. Takes the same time whatever is wrong with it.
-    pub fn matches(&self, secret: &str) -> bool {
+    /// Whether this is its secret, or the one before while that still opens. Takes the same time whatever is wrong with it.
+    pub fn matches(&self, secret: &str, now: UnixMillis) -> bool {
         let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
-        hash.ct_eq(&self.hash).into()
+        let before = self.previous.is_some_and(|(before, until)| now < until && bool::from(hash.ct_eq(&before)));
+        bool::from(hash.ct_eq(&self.hash)) | before
     }
 
     /// Whether it opens anything at this time.
@@ -138,11 +151,24 @@ mod tests {
         let (key, secret) = mint(Role::Backend, vec![], "test", now, Some(UnixMillis::new(10)));
         let (id, text) = parse(secret.reveal()).unwrap();
         assert_eq!(id, key.id);
-        assert!(key.matches(text) && !key.matches("x"));
+        assert!(key.matches(text, now) && !key.matches("x", now));
         assert!(!format!("{key:?}{secret:?}").contains(text));
         assert!(key.is_live(now) && !key.is_live(UnixMillis::new(10)));
         for bad in ["", "consent_", "consent_root_aaaaaaaa_b", "consent_backend_a_b", "backend_aaaaaaaa_b"] {
             assert!(parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn after_a_rotation_the_old_secret_opens_until_it_ends() {
+        let now = UnixMillis::new(1);
+        let (mut key, old) = mint(Role::Officer, vec![], "", now, None);
+        let (hash, new) = secret(key.role, &key.id);
+        key.previous = Some((key.hash, UnixMillis::new(10)));
+        key.hash = hash;
+        let (old, new) = (parse(old.reveal()).unwrap().1, parse(new.reveal()).unwrap().1);
+        for (at, secret, want) in [(9, old, true), (10, old, false), (9, new, true), (10, new, true), (9, "x", false)] {
+            assert_eq!(key.matches(secret, UnixMillis::new(at)), want, "at {at}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! in `consent-core`.
 
 pub mod app;
+pub mod attempts;
 pub mod cli;
 pub mod clock;
 mod draft;
@@ -14,6 +15,8 @@ pub mod keys;
 pub mod page_lint;
 pub mod random;
 pub mod signers;
+pub mod statistics;
 pub mod store;
+pub mod users;
 pub mod webhooks;
 pub mod widget;

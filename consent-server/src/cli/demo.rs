@@ -17,14 +17,16 @@ use tokio::net::TcpListener;
 use super::{serve, serve_on, stop};
 use crate::app::{self, App};
 use crate::http;
-use crate::keys::{Role, mint};
+use crate::keys::{Role, Secret, mint};
 use crate::store::{Change, Site, SiteSettings, Store};
+use crate::users::{self, PasswordHash, User};
 use crate::webhooks;
 
 const SITE: &str = "demo";
 const LOG_ORIGIN: &str = "demo.consent.example/v1/sites/demo";
 const LABEL: &str = "demo";
 const ACTOR: &str = "demo";
+const OFFICER: &str = "officer";
 
 /// Run a small site with the banner.
 #[derive(Debug, clap::Args)]
@@ -82,8 +84,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         let _alone = app::serve_alone(&data)?;
         let site = prepare(&app, address, args.preset).await?;
         let keys = keys(&app).await?;
+        let password = officer(&app).await?;
         app.store.publish(&site).await?;
-        tell(&args, address, &site, &keys, &data);
+        tell(&args, address, &site, &keys, &password, &data);
         let publishing = tokio::spawn(Arc::clone(&app).publish_forever(Duration::from_secs(10)));
         let delivering = tokio::spawn(webhooks::deliver_forever(Arc::clone(&app), args.webhooks.options()));
         let pages = gallery::router().merge(pages::router());
@@ -156,7 +159,30 @@ async fn keys(app: &App) -> anyhow::Result<[String; 3]> {
     Ok(texts)
 }
 
-fn tell(args: &Args, address: SocketAddr, site: &Site, keys: &[String; 3], data: &std::path::Path) {
+/// The officer for this run, with a new password; the one of an earlier run goes.
+async fn officer(app: &App) -> anyhow::Result<Secret> {
+    let registry = app.store.registry();
+    // Somebody else's officer, of a site that is no demo, is left alone; the new one then cannot have the name.
+    let earlier = registry.user_named(OFFICER).filter(|user| user.sites.iter().all(|site| site.as_str() == SITE));
+    if let Some(id) = earlier.map(|user| user.id.clone()) {
+        app.store.change(Change::RemoveUser { id }, ACTOR).await?;
+    }
+    let made = users::generate_password();
+    let password = made.reveal().to_owned();
+    let user = User {
+        id: users::new_id(),
+        name: OFFICER.to_owned(),
+        role: Role::Officer,
+        sites: vec![SiteId::parse(SITE)?],
+        password: tokio::task::spawn_blocking(move || PasswordHash::of(&password)).await?,
+        created_at: app.clock.now(),
+        disabled_at: None,
+    };
+    app.store.change(Change::CreateUser(user), ACTOR).await?;
+    Ok(made)
+}
+
+fn tell(args: &Args, address: SocketAddr, site: &Site, keys: &[String; 3], password: &Secret, data: &std::path::Path) {
     let host =
         if address.ip().is_unspecified() { format!("127.0.0.1:{}", address.port()) } else { address.to_string() };
     let [backend, officer, admin] = keys;
@@ -166,7 +192,7 @@ fn tell(args: &Args, address: SocketAddr, site: &Site, keys: &[String; 3], data:
             "site_url": format!("http://{host}/"),
             "console_url": null,
             "docs_url": format!("http://{host}/docs"),
-            "officer": null,
+            "officer": { "user": OFFICER, "password": password.reveal() },
             "backend_key": backend,
             "officer_key": officer,
             "admin_key": admin,
@@ -180,6 +206,7 @@ fn tell(args: &Args, address: SocketAddr, site: &Site, keys: &[String; 3], data:
     say!("The API           http://{host}/docs");
     say!("Backend key       {backend}");
     say!("Officer key       {officer}");
+    say!("Officer's login   {OFFICER}  {}", password.reveal());
     say!("Admin key         {admin}");
     say!("Log key           {}", site.log_key);
     say!("Data              {}{}", data.display(), if args.data.is_some() { "" } else { "  (gone when this ends)" });

@@ -1,14 +1,15 @@
-//! `consent key create|list|revoke`.
+//! `consent key create|list|rotate|revoke`.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use consent_core::id::SiteId;
+use consent_core::time::UnixMillis;
 
 use super::{ACTOR, Data, block_on};
 use crate::app;
-use crate::keys::{Role, mint};
+use crate::keys::{Role, mint, secret};
 use crate::store::{Change, Store};
 
 #[derive(Debug, Subcommand)]
@@ -36,6 +37,17 @@ pub(super) enum Command {
     /// List the keys, without their secrets
     #[command(after_help = "Example:\n  consent key list")]
     List {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Give a key another secret, which is shown once; the present one opens too for a while
+    #[command(after_help = "Example:\n  consent key rotate 4kq2zt7a --grace-hours 24")]
+    Rotate {
+        /// Its id, as `key list` shows it
+        id: String,
+        /// For how many hours the present secret opens too, at most 720; 0 ends it at once
+        #[arg(long, value_parser = clap::value_parser!(u16).range(0..=720))]
+        grace_hours: u16,
         #[command(flatten)]
         data: Data,
     },
@@ -81,6 +93,16 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
                 };
                 say!("{}\t{}\t{}\t{state}\t{}", key.id, key.role.as_str(), sites.join(" "), key.label);
             }
+        }
+        Command::Rotate { id, grace_hours, data } => {
+            let app = app::open(&data.data)?;
+            let registry = app.store.registry();
+            let key = registry.key(&id).with_context(|| format!("there is no key {id}"))?;
+            let (hash, secret) = secret(key.role, &key.id);
+            let until = UnixMillis::new(app.clock.now().millis() + i64::from(grace_hours) * 3_600_000);
+            block_on(app.store.change(Change::RotateKey { id: id.clone(), hash, until }, ACTOR))??;
+            eprintln!("the present secret of key {id} ends {until}; this is the only time the new one is shown:");
+            say!("{}", secret.reveal());
         }
         Command::Revoke { id, data } => {
             let app = app::open(&data.data)?;

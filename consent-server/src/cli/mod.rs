@@ -17,6 +17,7 @@ mod lint_page;
 mod notice;
 mod serve;
 mod site;
+mod user;
 mod verify;
 mod webhook;
 
@@ -45,12 +46,15 @@ enum Command {
     /// Create, change and list sites
     #[command(subcommand)]
     Site(site::Command),
-    /// Create, list and revoke API keys
+    /// Create, list, rotate and revoke API keys
     #[command(subcommand)]
     Key(key::Command),
     /// Tell other systems of every change by HTTP
     #[command(subcommand)]
     Webhook(webhook::Command),
+    /// Create, list, change and remove the users of the console
+    #[command(subcommand)]
+    User(user::Command),
     /// Write a notice to start from
     Init(init::Args),
     /// Check, publish, compare and import notices
@@ -89,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Site(command) => site::run(command),
         Command::Key(command) => key::run(command),
         Command::Webhook(command) => webhook::run(command),
+        Command::User(command) => user::run(command),
         Command::Notice(command) => notice::run(command),
         Command::LintPage(args) => lint_page::run(&args),
         Command::Init(args) => init::run(&args),

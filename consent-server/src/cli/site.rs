@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Subcommand;
 use consent_core::id::SiteId;
 
@@ -97,12 +97,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn settings(origins: Vec<String>, cookie_domain: Option<String>, frames: bool) -> anyhow::Result<SiteSettings> {
-    for origin in &origins {
-        let (scheme, host) = origin.split_once("://").unwrap_or_default();
-        let plain = !host.is_empty() && !host.contains(['/', '?', '#', ' ', '*']) && *host == host.to_lowercase();
-        if !matches!(scheme, "http" | "https") || !plain {
-            bail!("\"{origin}\" is not a web origin such as https://shop.example");
-        }
-    }
-    Ok(SiteSettings { origins, cookie_name: "consent".to_owned(), cookie_domain, frames })
+    let settings = SiteSettings { origins, cookie_name: "consent".to_owned(), cookie_domain, frames };
+    settings.check()?;
+    Ok(settings)
 }

@@ -1,7 +1,16 @@
 //! JSON bodies, bounded, with errors that say where.
 
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
@@ -9,6 +18,49 @@ use super::problem::Problem;
 
 /// The most a public body may have, in bytes.
 pub(super) const LIMIT: usize = 16 * 1024;
+
+/// The most that is read of a body that nobody wanted, in bytes.
+const UNWANTED: usize = 64 * 1024;
+
+/// The longest time for which it is read.
+const UNWANTED_TIME: Duration = Duration::from_secs(2);
+
+/// Answers, and reads what the handler left of the body: a request that is refused before its body is read would have its connection
+/// reset, and the answer lost with it.
+pub(super) async fn read_out(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let shared = Arc::new(Mutex::new(Some(body)));
+    let response = next.run(Request::from_parts(parts, Body::new(Lent(Arc::clone(&shared))))).await;
+    let left = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(left) = left.filter(|left| !left.is_end_stream()) {
+        // What is longer, or stops coming, is cut off after all.
+        drop(tokio::time::timeout(UNWANTED_TIME, Limited::new(left, UNWANTED).collect()).await);
+    }
+    response
+}
+
+/// A body that is taken back when the answer is there.
+struct Lent(Arc<Mutex<Option<Body>>>);
+
+impl http_body::Body for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        body.as_ref().map_or(SizeHint::with_exact(0), http_body::Body::size_hint)
+    }
+}
 
 /// Reads a JSON body of `application/json` or `text/plain` (what a beacon sends).
 ///

@@ -6,15 +6,21 @@ use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::Value;
 use utoipa::openapi::OpenApi;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 
-/// Says that keys are bearer tokens.
+/// Says that keys are bearer tokens, and sessions a cookie.
 pub(super) struct Security;
 
 impl utoipa::Modify for Security {
     fn modify(&self, openapi: &mut OpenApi) {
         let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        openapi.components.get_or_insert_default().add_security_scheme("key", scheme);
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("key", scheme);
+        let cookie = ApiKeyValue::with_description(
+            super::caller::SESSION,
+            "Set by POST /v1/session. Requests that change something must come from a page of this service.",
+        );
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
 }
 

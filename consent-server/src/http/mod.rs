@@ -1,5 +1,6 @@
 //! The HTTP API: routes, and how connections are served.
 
+mod answers;
 mod api;
 mod bare;
 mod body;
@@ -11,6 +12,7 @@ mod object;
 pub mod problem;
 mod reading;
 mod script;
+mod shapes;
 mod visitor;
 
 use std::net::SocketAddr;
@@ -87,6 +89,39 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(api::log::tile))
         .routes(routes!(api::events::list))
         .routes(routes!(api::export::export))
+        .merge(officers())
+        .merge(admins())
+}
+
+/// What officers may ask, and logging in.
+fn officers() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(api::session::login, api::session::logout))
+        .routes(routes!(api::audit::records::search))
+        .routes(routes!(api::audit::access::log))
+        .routes(routes!(api::audit::statistics::count))
+        .routes(routes!(api::admin::notices::show))
+}
+
+/// What admins may ask.
+fn admins() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(api::admin::settings::show, api::admin::settings::set))
+        .routes(routes!(api::admin::keys::list, api::admin::keys::create))
+        .routes(routes!(api::admin::keys::revoke))
+        .routes(routes!(api::admin::keys::rotate))
+        .routes(routes!(api::admin::notices::list, api::admin::notices::publish))
+        .routes(routes!(api::admin::users::list, api::admin::users::create))
+        .routes(routes!(api::admin::users::update, api::admin::users::remove))
+}
+
+/// What the description leaves out, since it is no part of the API. Tests ask for each of these, too.
+pub const UNDESCRIBED: [&str; 4] = ["/assets/{name}", "/openapi.json", "/docs", "/docs.css"];
+
+fn undescribed() -> Router<Arc<App>> {
+    use axum::routing::get;
+    let handlers = [get(script::asset), get(docs::json), get(docs::page), get(docs::css)];
+    UNDESCRIBED.into_iter().zip(handlers).fold(Router::new(), |router, (path, handler)| router.route(path, handler))
 }
 
 /// The description of the API, as JSON.
@@ -101,10 +136,7 @@ pub fn router(app: Arc<App>, pages: Option<Router>) -> Router {
     let (routes, _) = api().split_for_parts();
     let headers = middleware::from_fn(secure);
     let service = routes
-        .route("/assets/{name}", axum::routing::get(script::asset))
-        .route("/openapi.json", axum::routing::get(docs::json))
-        .route("/docs", axum::routing::get(docs::page))
-        .route("/docs.css", axum::routing::get(docs::css))
+        .merge(undescribed())
         // Nothing else below /v1 is a page of the site that is served beside.
         .route("/v1/{*rest}", axum::routing::any(|| async { Problem::not_found("there is nothing at this address") }))
         .with_state(Arc::clone(&app))
@@ -127,7 +159,7 @@ pub fn router(app: Arc<App>, pages: Option<Router>) -> Router {
 
 /// What axum refuses by itself, such as a path that is not UTF-8, says so in plain text.
 async fn problems(request: Request, next: Next) -> Response {
-    let (parts, body) = next.run(request).await.into_parts();
+    let (parts, body) = body::read_out(request, next).await.into_parts();
     let plain = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
     if !parts.status.is_client_error() || !plain {
         return Response::from_parts(parts, body);

@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 problem details: what is wrong and where.
 
+use std::num::NonZeroU16;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -26,6 +28,9 @@ pub struct Problem {
     /// Where in the request: a JSON pointer, a header or a parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
+    /// The seconds to wait, which go into a header.
+    #[serde(skip)]
+    pub retry_after: Option<NonZeroU16>,
     /// More, depending on the kind.
     #[serde(flatten)]
     #[schema(value_type = Object)]
@@ -36,7 +41,22 @@ impl Problem {
     /// A problem of this kind.
     pub fn new(status: StatusCode, kind: &str, title: &'static str, detail: impl Into<String>) -> Self {
         let kind = format!("/problems/{kind}");
-        Self { kind, title, status: status.as_u16(), detail: detail.into(), pointer: None, more: Map::new() }
+        Self {
+            kind,
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            pointer: None,
+            retry_after: None,
+            more: Map::new(),
+        }
+    }
+
+    /// Says how many seconds to wait.
+    #[must_use]
+    pub fn wait(mut self, seconds: u16) -> Self {
+        self.retry_after = NonZeroU16::new(seconds);
+        self
     }
 
     /// Says where.
@@ -73,6 +93,16 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
     }
 
+    /// 503: waiting helps.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again", detail)
+    }
+
+    /// 409: it does not fit what is there.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", "It does not fit what is there", detail)
+    }
+
     /// 422: readable, but refused.
     pub fn refused(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", "The request is refused", detail)
@@ -91,8 +121,10 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) =
+            self.retry_after.or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(NonZeroU16::MIN))
+        {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.get()));
         }
         response
     }
@@ -102,8 +134,9 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Busy | StoreError::Closed | StoreError::Unavailable(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again", "the store did not take it now")
+                Self::unavailable("the store did not take it now")
             }
+            StoreError::Conflict(what) => Self::conflict(what),
             error => {
                 tracing::error!(%error, "the store failed");
                 Self::new(

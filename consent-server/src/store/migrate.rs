@@ -11,6 +11,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/sqlite/0001_log.sql")),
     (2, include_str!("../../migrations/sqlite/0002_account.sql")),
     (3, include_str!("../../migrations/sqlite/0003_downstream.sql")),
+    (4, include_str!("../../migrations/sqlite/0004_users.sql")),
 ];
 
 /// Brings the database to the newest schema.

@@ -6,6 +6,7 @@
 pub mod events;
 mod migrate;
 mod packed;
+mod settings;
 pub mod sqlite;
 mod tree;
 pub mod webhooks;
@@ -22,9 +23,12 @@ use consent_core::record::{Action, Hex32, Kind};
 use consent_core::tile::Tile;
 use consent_core::time::UnixMillis;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use crate::keys::ApiKey;
+use crate::keys::{ApiKey, Role};
+use crate::users::{PasswordHash, Session, User};
 use events::{Cursor, Page};
+pub use settings::SettingsError;
 use webhooks::{Again, Webhook};
 
 /// Why the store did not do what it was asked.
@@ -51,6 +55,9 @@ pub enum StoreError {
     /// The database cannot be used as it is.
     #[error("{0}")]
     Refused(String),
+    /// What was asked for does not fit what is there. Nothing was written.
+    #[error("{0}")]
+    Conflict(String),
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -127,13 +134,15 @@ pub enum LinkError {
 }
 
 /// What a site lets be set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SiteSettings {
     /// The web origins whose pages may post decisions.
+    #[schema(min_items = 1, max_items = 64)]
     pub origins: Vec<String>,
     /// The name of the cookie.
     #[serde(default = "default_cookie_name")]
+    #[schema(pattern = "^(?!__)[A-Za-z0-9._-]{1,64}$")]
     pub cookie_name: String,
     /// The Domain of the cookie; none for host-only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -196,6 +205,8 @@ pub struct Registry {
     pub sites: Vec<Arc<Site>>,
     /// All keys, revoked ones too.
     pub keys: Vec<ApiKey>,
+    /// All users, disabled ones too.
+    pub users: Vec<User>,
 }
 
 impl Registry {
@@ -207,6 +218,16 @@ impl Registry {
     /// The key of this id.
     pub fn key(&self, id: &str) -> Option<&ApiKey> {
         self.keys.iter().find(|key| key.id == id)
+    }
+
+    /// The user of this id.
+    pub fn user(&self, id: &str) -> Option<&User> {
+        self.users.iter().find(|user| user.id == id)
+    }
+
+    /// The user of this name, as [`crate::users::name`] writes it.
+    pub fn user_named(&self, name: &str) -> Option<&User> {
+        self.users.iter().find(|user| user.name == name)
     }
 }
 
@@ -345,6 +366,53 @@ pub enum Change {
         /// How many, in words.
         target: String,
     },
+    /// A key gets another secret.
+    RotateKey {
+        /// Its id.
+        id: String,
+        /// SHA-256 of the new secret.
+        hash: [u8; 32],
+        /// Until when the present secret opens too.
+        until: UnixMillis,
+    },
+    /// A new user.
+    CreateUser(User),
+    /// A user changes. Sessions end with a new password, and when the user is disabled.
+    UpdateUser {
+        /// Their id.
+        id: String,
+        /// What changes.
+        update: UserUpdate,
+    },
+    /// A user goes, with their name.
+    RemoveUser {
+        /// Their id.
+        id: String,
+    },
+    /// A user logged in: the session and the record of it.
+    Login {
+        /// Their id.
+        user: String,
+        /// SHA-256 of the session's secret.
+        hash: [u8; 32],
+    },
+    /// A user logged out.
+    Logout {
+        /// Their id.
+        user: String,
+        /// SHA-256 of the session's secret.
+        hash: [u8; 32],
+    },
+    /// A user is kept out for a while.
+    Lock {
+        /// Their id.
+        user: String,
+    },
+    /// A session is in use. Not recorded.
+    Touch {
+        /// SHA-256 of the session's secret.
+        hash: [u8; 32],
+    },
     /// Records were read or exported by an officer.
     Access {
         /// Of which site.
@@ -354,6 +422,30 @@ pub enum Change {
         /// What, in words.
         target: String,
     },
+}
+
+/// What changes of a user; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct UserUpdate {
+    /// Their role.
+    pub role: Option<Role>,
+    /// Their sites.
+    pub sites: Option<Vec<SiteId>>,
+    /// Their password.
+    pub password: Option<PasswordHash>,
+    /// Whether they are kept out.
+    pub disabled: Option<bool>,
+}
+
+/// The texts whose HMACs are in a leaf, as far as they are there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aside {
+    /// Who did it.
+    pub actor: Option<String>,
+    /// On what.
+    pub target: Option<String>,
+    /// The evidence of a decision on a person's behalf.
+    pub evidence: Option<String>,
 }
 
 /// One leaf with its index.
@@ -441,6 +533,30 @@ pub trait Store: Send + Sync + 'static {
     /// As [`Store::consent`].
     fn record(&self, site: &Site, subject: &SubjectId, id: &RecordId) -> Result<Option<(Entry, [u8; 32])>, StoreError>;
 
+    /// One record, whoever's it is.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn find(&self, site: &Site, id: &RecordId) -> Result<Option<Entry>, StoreError>;
+
+    /// The texts beside a record.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn aside(&self, site: &Site, index: u64) -> Result<Aside, StoreError>;
+
+    /// At most `most` records of what officers, admins and commands did before this index, latest first.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn staff_acts(&self, site: &Site, before: u64, most: u32) -> Result<Vec<Entry>, StoreError>;
+
+    /// The session of this hash, live or not.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn session(&self, hash: &[u8; 32]) -> Result<Option<Session>, StoreError>;
+
     /// The published checkpoint and the size it signs.
     ///
     /// # Errors
@@ -504,8 +620,9 @@ pub trait Signers: Send + Sync + 'static {
 }
 
 impl Change {
-    pub(crate) fn kind(&self) -> (Kind, Action) {
-        match self {
+    /// What it is recorded as; `None` if it is not.
+    pub(crate) fn kind(&self) -> Option<(Kind, Action)> {
+        Some(match self {
             Self::CreateSite { .. } => (Kind::Site, Action::Create),
             Self::UpdateSite { .. } | Self::CreateWebhook(_) | Self::RevokeWebhook { .. } | Self::Redeliver { .. } => {
                 (Kind::Site, Action::Update)
@@ -514,13 +631,77 @@ impl Change {
             Self::CreateKey(_) => (Kind::Key, Action::Create),
             Self::RevokeKey { .. } => (Kind::Key, Action::Revoke),
             Self::Import { .. } => (Kind::Log, Action::Create),
+            Self::RotateKey { .. } => (Kind::Key, Action::Rotate),
+            Self::CreateUser(_) => (Kind::User, Action::Create),
+            Self::UpdateUser { .. } => (Kind::User, Action::Update),
+            Self::RemoveUser { .. } => (Kind::User, Action::Revoke),
+            Self::Login { .. } => (Kind::Access, Action::Login),
+            Self::Logout { .. } => (Kind::Access, Action::Logout),
+            Self::Lock { .. } => (Kind::Access, Action::Lock),
             Self::Access { action, .. } => (Kind::Access, *action),
-        }
+            Self::Touch { .. } => return None,
+        })
+    }
+
+    /// Whether sites, notices, keys or users are others after it.
+    pub(crate) fn changes_registry(&self) -> bool {
+        !matches!(
+            self,
+            Self::Import { .. }
+                | Self::Access { .. }
+                | Self::Login { .. }
+                | Self::Logout { .. }
+                | Self::Lock { .. }
+                | Self::Touch { .. }
+        )
+    }
+
+    /// What it is done to, in words for the record.
+    pub(crate) fn target(&self) -> Option<String> {
+        Some(match self {
+            Self::CreateSite { log_origin, .. } => log_origin.clone(),
+            Self::UpdateSite { settings, .. } => settings.to_json(),
+            Self::CreateKey(key) => format!("{} key {}", key.role.as_str(), key.id),
+            Self::RevokeKey { id } => format!("key {id}"),
+            Self::RotateKey { id, until, .. } => format!("key {id}, the secret before ends {until}"),
+            Self::CreateUser(user) => format!("{} {}", user.role.as_str(), user.id),
+            Self::UpdateUser { id, update } => format!("user {id}: {}", update.in_words()),
+            Self::RemoveUser { id } => format!("user {id}"),
+            Self::CreateWebhook(webhook) => format!("webhook {} to {}", webhook.id, webhook.url),
+            Self::RevokeWebhook { id, .. } => format!("webhook {id} revoked"),
+            Self::Redeliver { id, .. } => format!("webhook {id} redelivers"),
+            Self::Import { target, .. } | Self::Access { target, .. } => target.clone(),
+            Self::Lock { user } => format!("user {user}, after too many wrong passwords"),
+            Self::PublishNotice { .. } | Self::Login { .. } | Self::Logout { .. } | Self::Touch { .. } => return None,
+        })
     }
 }
 
-/// The sites that a change is recorded for.
+impl SiteSettings {
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("settings hold only text")
+    }
+}
+
+impl UserUpdate {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.role.is_none() && self.sites.is_none() && self.password.is_none() && self.disabled.is_none()
+    }
+
+    fn in_words(&self) -> String {
+        let mut words = Vec::new();
+        words.extend(self.role.map(|role| format!("role {}", role.as_str())));
+        words.extend(self.sites.as_ref().map(|_| "sites".to_owned()));
+        words.extend(self.password.as_ref().map(|_| "password".to_owned()));
+        words.extend(self.disabled.map(|disabled| if disabled { "disabled" } else { "enabled" }.to_owned()));
+        words.join(", ")
+    }
+}
+
+/// The sites that a change is recorded for, by what the registry says: before it and after it may differ.
 pub(crate) fn sites_of(change: &Change, registry: &Registry) -> Vec<SiteId> {
+    let of_user = |id: &str| registry.user(id).map(|user| user.sites.clone()).unwrap_or_default();
     match change {
         Change::CreateSite { id, .. } => vec![id.clone()],
         Change::UpdateSite { site, .. }
@@ -531,6 +712,12 @@ pub(crate) fn sites_of(change: &Change, registry: &Registry) -> Vec<SiteId> {
         | Change::Access { site, .. } => vec![site.clone()],
         Change::CreateWebhook(webhook) => vec![webhook.site.clone()],
         Change::CreateKey(key) => key.sites.clone(),
-        Change::RevokeKey { id } => registry.key(id).map(|key| key.sites.clone()).unwrap_or_default(),
+        Change::RevokeKey { id } | Change::RotateKey { id, .. } => {
+            registry.key(id).map(|key| key.sites.clone()).unwrap_or_default()
+        }
+        Change::CreateUser(user) => user.sites.clone(),
+        Change::UpdateUser { id, .. } | Change::RemoveUser { id } => of_user(id),
+        Change::Login { user, .. } | Change::Logout { user, .. } | Change::Lock { user } => of_user(user),
+        Change::Touch { .. } => Vec::new(),
     }
 }

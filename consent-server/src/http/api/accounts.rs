@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::http::object::{self, ConsentObject};
 use crate::http::problem::Problem;
+use crate::http::shapes::Subject;
 use crate::http::{bare, body, caller};
 use crate::keys::Role;
 use crate::store::{AccountId, MAX_ACCOUNT, Store};
@@ -45,7 +46,7 @@ pub(in crate::http) struct LinkBody {
     request_body = LinkBody,
     params(
         ("site" = String, Path, description = "The site"),
-        ("subject" = String, Path, description = "The subject, as a UUID or as in the cookie"),
+        ("subject" = inline(Subject), Path, description = "The subject, as a UUID or as in the cookie"),
     ),
     responses(
         (status = 204, description = "It is linked"),

@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::app::App;
 use crate::http::object::{self, ConsentObject};
 use crate::http::problem::Problem;
+use crate::http::shapes::{Subject, Uuid};
 use crate::http::{bare, body, caller};
 use crate::keys::Role;
 use crate::store::{Published, Site, Store};
@@ -41,7 +42,7 @@ fn notice(site: &Site) -> Result<&Arc<Published>, Problem> {
     get,
     path = "/v1/sites/{site}/subjects/{subject}/consent",
     tag = "backend",
-    params(("site" = String, Path, description = "The site"), ("subject" = String, Path, description = "The subject, as a UUID or as in the cookie"), Asked),
+    params(("site" = String, Path, description = "The site"), ("subject" = inline(Subject), Path, description = "The subject, as a UUID or as in the cookie"), Asked),
     responses(
         (status = 200, description = "What holds", body = ConsentObject),
         (status = 400, description = "Not a subject", body = Problem, content_type = "application/problem+json"),
@@ -75,7 +76,7 @@ pub(in crate::http) async fn one(
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct CheckBody {
     /// At most 1000 subjects.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<Uuid>, max_items = 1000)]
     subjects: Vec<SubjectId>,
     /// The category, or `category:service`.
     category: String,
@@ -104,6 +105,9 @@ struct Checked {
     request_body = CheckBody,
     params(("site" = String, Path, description = "The site")),
     responses(
+        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not a JSON media type", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Try again, and deny meanwhile", body = Problem, content_type = "application/problem+json"),
         (status = 200, description = "One answer for each subject, in the same order", body = CheckedAll),
         (status = 401, description = "No key, or a bad one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "A key for something else", body = Problem, content_type = "application/problem+json"),

@@ -20,6 +20,7 @@ use super::form;
 use crate::app::App;
 use crate::http::object::ConsentObject;
 use crate::http::problem::Problem;
+use crate::http::shapes::{Choice, ControlWord, LayerWord, MethodWord, SignalsShown, SourceWord, Tag, Uuid};
 use crate::http::{body, caller};
 use crate::keys::Role;
 use crate::store::{Behalf, NewDecision, Recorded, Site, Store};
@@ -39,43 +40,43 @@ pub(super) fn too_many() -> Problem {
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct DecisionBody {
     /// Chosen by who decides, so that sending it twice is one record: a UUID of version 7, or 4.
-    #[schema(value_type = String, format = "uuid")]
+    #[schema(value_type = Uuid)]
     id: RecordId,
     /// The last decision that this browser knew for the subject. Without it, only the first decision of a subject can grant.
-    #[schema(value_type = Option<String>, format = "uuid")]
+    #[schema(value_type = Option<Uuid>)]
     prev: Option<RecordId>,
     /// By whom. Left out by who carries no identifier.
-    #[schema(value_type = Option<String>, format = "uuid")]
+    #[schema(value_type = Option<Uuid>)]
     subject: Option<SubjectId>,
     /// The notice version that was shown.
     notice: u32,
     /// The language it was shown in.
-    #[schema(value_type = String, example = "en")]
+    #[schema(value_type = Tag)]
     language: Language,
     /// Where.
-    #[schema(value_type = String, example = "settings")]
+    #[schema(value_type = LayerWord)]
     layer: Layer,
     /// By which act.
-    #[schema(value_type = String, example = "save")]
+    #[schema(value_type = MethodWord)]
     method: Method,
     /// The control that was used.
-    #[schema(value_type = Option<String>, example = "save")]
+    #[schema(value_type = Option<ControlWord>)]
     control: Option<Control>,
     /// The optional categories, or services as `category:service`, that are granted.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<Choice>, max_items = 256)]
     granted: Vec<ChoiceId>,
     /// When, by the clock of who decided.
     #[schema(value_type = String, format = DateTime)]
     decided_at: UnixMillis,
     /// The browser's signals.
     #[serde(default, deserialize_with = "signals_by_name")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = SignalsShown)]
     signals: Signals,
     /// SHA-256 of the widget's build, in hexadecimal.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{64}$")]
     widget: Option<Hex32>,
     /// With a key, on a person's behalf: how the controller learnt of it.
-    #[schema(value_type = Option<String>, example = "phone")]
+    #[schema(value_type = Option<SourceWord>)]
     source: Option<Source>,
     /// With a key: the evidence, in words. It is kept beside the log, which holds a keyed hash of it.
     /// With source `import` it is the text that the person was shown: without it the record is kept and grants nothing.

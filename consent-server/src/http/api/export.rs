@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use consent_core::record::Action;
 use consent_core::time::UnixMillis;
@@ -28,10 +28,13 @@ use crate::store::{Change, Signers, Store};
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct Asked {
     /// `jsonl` (with its proof, for `consent verify`) or `csv`.
+    #[param(pattern = "^(jsonl|csv)$")]
     format: Option<String>,
     /// Records recorded at or after this time.
+    #[param(value_type = Option<String>, format = DateTime)]
     from: Option<String>,
     /// Records recorded before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
     to: Option<String>,
 }
 
@@ -44,20 +47,22 @@ pub(in crate::http) struct Asked {
     tag = "officer",
     params(("site" = String, Path, description = "The site"), Asked),
     responses(
-        (status = 200, description = "The export", body = String, content_type = "application/jsonl"),
+        (status = 200, description = "The export", content((String = "application/jsonl"), (String = "text/csv"))),
         (status = 400, description = "Not a time, or not a format", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No key, or a bad one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "A key for something else", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("key" = []))
+    security(("key" = []), ("session" = []))
 )]
 pub(in crate::http) async fn export(
     State(app): State<Arc<App>>,
     Path(site): Path<String>,
     query: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (site, actor) = caller::with_key(&app, &headers, &site, Role::Officer)?;
+    let caller::Staff { site, actor, .. } = caller::staff(&app, &method, &headers, &site, Role::Officer).await?;
     let Query(asked) = query.map_err(|error| Problem::malformed(error.body_text()).at("query"))?;
     let time = |text: &Option<String>, name: &'static str| {
         let parsed = text.as_deref().map(UnixMillis::parse).transpose();

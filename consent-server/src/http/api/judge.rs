@@ -19,7 +19,7 @@ use crate::http::{body, caller};
     post,
     path = "/v1/sites/{site}/judge",
     tag = "public",
-    request_body(content = String, content_type = "text/plain"),
+    request_body(content = Option<String>, content_type = "text/plain"),
     params(("site" = String, Path, description = "The site")),
     responses(
         (status = 200, description = "One line", body = String, content_type = "text/plain"),

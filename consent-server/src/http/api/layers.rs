@@ -100,7 +100,7 @@ pub(in crate::http) async fn settings(
     tag = "public",
     params(("site" = String, Path, description = "The site"), Asked),
     responses(
-        (status = 200, description = "A tree of elements as JSON", body = Vec<Object>),
+        (status = 200, description = "A tree of elements as JSON", body = Vec<serde_json::Value>),
         (status = 304, description = "Not changed"),
         (status = 404, description = "No such site", body = Problem, content_type = "application/problem+json"),
     )

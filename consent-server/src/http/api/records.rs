@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::http::caller;
 use crate::http::object;
 use crate::http::problem::Problem;
+use crate::http::shapes::Subject;
 use crate::store::{Entry, Store, StoreError};
 
 const SUBJECT: &str = "consent-subject";
@@ -57,7 +58,7 @@ fn raw(entry: &Entry) -> Result<Box<RawValue>, StoreError> {
     tag = "public",
     params(
         ("site" = String, Path, description = "The site"),
-        ("Consent-Subject" = String, Header, description = "The subject, as a UUID or as in the cookie"),
+        ("Consent-Subject" = inline(Subject), Header, description = "The subject, as a UUID or as in the cookie"),
     ),
     responses(
         (status = 200, description = "The records; none for an unknown subject", body = History),
@@ -101,7 +102,7 @@ struct Extra {
     params(
         ("site" = String, Path, description = "The site"),
         ("id" = String, Path, description = "The record"),
-        ("Consent-Subject" = String, Header, description = "The subject, as a UUID or as in the cookie"),
+        ("Consent-Subject" = inline(Subject), Header, description = "The subject, as a UUID or as in the cookie"),
     ),
     responses(
         (status = 200, description = "A C2SP tlog-proof; `extra` holds the leaf, the subject and the opening", body = String, content_type = "text/plain"),

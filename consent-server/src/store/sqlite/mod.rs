@@ -6,8 +6,10 @@
 
 mod account;
 mod events;
+mod keys;
 mod read;
 mod recent;
+mod users;
 mod webhooks;
 mod writer;
 
@@ -28,10 +30,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::events::{Cursor, Event, Page};
 use super::webhooks::{Delivery, Webhook, WebhookStore, Which};
 use super::{
-    AccountId, Change, DecideError, Entry, LinkError, NewDecision, Recorded, Registry, Signers, Site, Store,
+    AccountId, Aside, Change, DecideError, Entry, LinkError, NewDecision, Recorded, Registry, Signers, Site, Store,
     StoreError, Stretch,
 };
 use crate::clock::Clock;
+use crate::users::Session;
 use recent::Recent;
 use writer::{Job, Writer};
 
@@ -304,6 +307,22 @@ impl Store for Sqlite {
 
     fn record(&self, site: &Site, subject: &SubjectId, id: &RecordId) -> Result<Option<(Entry, [u8; 32])>, StoreError> {
         self.shared.read(|db| read::record(db, site, subject, id))
+    }
+
+    fn find(&self, site: &Site, id: &RecordId) -> Result<Option<Entry>, StoreError> {
+        self.shared.read(|db| read::find(db, site, id))
+    }
+
+    fn aside(&self, site: &Site, index: u64) -> Result<Aside, StoreError> {
+        self.shared.read(|db| read::aside(db, site, index))
+    }
+
+    fn staff_acts(&self, site: &Site, before: u64, most: u32) -> Result<Vec<Entry>, StoreError> {
+        self.shared.read(|db| read::staff_acts(db, site, before, most))
+    }
+
+    fn session(&self, hash: &[u8; 32]) -> Result<Option<Session>, StoreError> {
+        self.shared.read(|db| users::session(db, hash))
     }
 
     fn checkpoint(&self, site: &Site) -> Result<Option<(u64, String)>, StoreError> {

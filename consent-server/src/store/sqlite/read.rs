@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::account;
 use crate::keys::{ApiKey, Role};
 use crate::store::tree::{Stored, index_of, key};
-use crate::store::{Entry, Published, Registry, Site, StoreError, Stretch, packed};
+use crate::store::{Aside, Entry, Published, Registry, Site, StoreError, Stretch, packed};
 
 fn corrupt(table: &'static str, what: impl Into<String>) -> StoreError {
     StoreError::Corrupt { table, what: what.into() }
@@ -44,7 +44,8 @@ pub(super) fn registry(db: &Connection) -> Result<Registry, StoreError> {
         }));
     }
     let keys = keys(db, &sites)?;
-    Ok(Registry { sites, keys })
+    let users = super::users::all(db, &sites)?;
+    Ok(Registry { sites, keys, users })
 }
 
 fn notices(db: &Connection, site: i64) -> Result<Vec<Arc<Published>>, StoreError> {
@@ -68,7 +69,8 @@ fn notices(db: &Connection, site: i64) -> Result<Vec<Arc<Published>>, StoreError
 
 fn keys(db: &Connection, sites: &[Arc<Site>]) -> Result<Vec<ApiKey>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT id, role, label, hash, created_at, expires_at, revoked_at FROM api_key ORDER BY created_at, id",
+        "SELECT id, role, label, hash, created_at, expires_at, revoked_at, previous_hash, previous_until
+         FROM api_key ORDER BY created_at, id",
     )?;
     let mut bound = db.prepare_cached("SELECT site FROM api_key_site WHERE key = ?1 ORDER BY site")?;
     let mut rows = statement.query([])?;
@@ -86,6 +88,7 @@ fn keys(db: &Connection, sites: &[Arc<Site>]) -> Result<Vec<ApiKey>, StoreError>
             created_at: UnixMillis::new(row.get(4)?),
             expires_at: millis(5)?,
             revoked_at: millis(6)?,
+            previous: row.get::<_, Option<[u8; 32]>>(7)?.zip(millis(8)?),
             id,
         });
     }
@@ -137,6 +140,39 @@ pub(super) fn record(
         .optional()?;
     let Some((index, key)) = found else { return Ok(None) };
     Ok(Some((entry(db, site.number, size(index)?)?, SubjectKey(key).open(id).0)))
+}
+
+pub(super) fn find(db: &Connection, site: &Site, id: &RecordId) -> Result<Option<Entry>, StoreError> {
+    let index: Option<i64> = db
+        .prepare_cached("SELECT \"index\" FROM record_id WHERE site = ?1 AND id = ?2")?
+        .query_row(params![site.number, &id.as_bytes()[..]], |row| row.get(0))
+        .optional()?;
+    index.map(|index| entry(db, site.number, size(index)?)).transpose()
+}
+
+pub(super) fn aside(db: &Connection, site: &Site, index: u64) -> Result<Aside, StoreError> {
+    let texts = db
+        .prepare_cached("SELECT actor, target, evidence FROM aside WHERE key = ?1")?
+        .query_row([key(site.number, index)], |row| {
+            Ok(Aside { actor: row.get(0)?, target: row.get(1)?, evidence: row.get(2)? })
+        })
+        .optional()?;
+    Ok(texts.unwrap_or_default())
+}
+
+pub(super) fn staff_acts(db: &Connection, site: &Site, before: u64, most: u32) -> Result<Vec<Entry>, StoreError> {
+    // No log grows to this: the numbers of the next site begin there.
+    let before = before.min((1 << 40) - 1);
+    let mut statement = db.prepare_cached(
+        "SELECT a.key, r.leaf FROM aside a JOIN record r ON r.key = a.key
+         WHERE a.opening IS NOT NULL AND a.key >= ?1 AND a.key < ?2 ORDER BY a.key DESC LIMIT ?3",
+    )?;
+    let mut rows = statement.query(params![key(site.number, 0), key(site.number, before), most])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(Entry { index: index_of(row.get(0)?), leaf: row.get(1)? });
+    }
+    Ok(found)
 }
 
 pub(super) fn checkpoint(db: &Connection, site: &Site) -> Result<Option<(u64, String)>, StoreError> {

@@ -11,13 +11,13 @@ use consent_core::consent::{Consent, Effect};
 use consent_core::id::{ChoiceId, RecordId, SubjectId};
 use consent_core::merkle::leaf_hash;
 use consent_core::note::SigningKey;
-use consent_core::record::{Kind, Leaf, NoticeRef, Opening, SubjectKey, VERSION, clock_of};
+use consent_core::record::{Action, Kind, Leaf, NoticeRef, Opening, SubjectKey, VERSION, clock_of};
 use consent_core::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::account::AccountHash;
-use super::{Shared, end_on_io_error, events, read, webhooks};
+use super::{Shared, end_on_io_error, events, keys, read, users, webhooks};
 use crate::clock::Clock;
 use crate::random;
 use crate::store::tree::{Finished, Tree, key};
@@ -114,12 +114,12 @@ impl Writer {
         let mut changed = false;
         let done = self.begin().and_then(|()| {
             // A change tells it by itself.
-            let change = jobs.iter().any(|job| matches!(job, Job::Change { .. }));
-            if !change && self.shared.beside.load(Ordering::Relaxed) {
+            let told = jobs.iter().any(|job| matches!(job, Job::Change { change, .. } if change.changes_registry()));
+            if !told && self.shared.beside.load(Ordering::Relaxed) {
                 self.bump()?;
             }
             for job in jobs.drain(..) {
-                changed |= matches!(job, Job::Change { .. });
+                changed |= matches!(&job, Job::Change { change, .. } if change.changes_registry());
                 self.take(job, &mut answers)?;
             }
             self.seal()
@@ -208,10 +208,10 @@ impl Writer {
             Job::Change { change, actor, reply } => {
                 self.db.execute_batch("SAVEPOINT change")?;
                 let result = match self.change(&change, &actor) {
-                    Err(StoreError::Refused(why)) => {
+                    Err(refusal @ (StoreError::Refused(_) | StoreError::Conflict(_))) => {
                         // What it had written before it was refused goes, and nothing else of the transaction.
                         self.db.execute_batch("ROLLBACK TO change")?;
-                        Err(StoreError::Refused(why))
+                        Err(refusal)
                     }
                     Err(error) => {
                         drop(reply.send(Err(StoreError::Refused(format!("not written: {error}")))));
@@ -530,7 +530,9 @@ impl Writer {
     /// Changes the registry, and records it in the log of every site that it concerns.
     fn change(&mut self, change: &Change, actor: &str) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let registry = Arc::new(read::registry(&self.db)?);
+        // An earlier change of this transaction may not be in the registry yet: what depends on it reads anew.
+        let registry =
+            if change.changes_registry() { Arc::new(read::registry(&self.db)?) } else { self.shared.registry() };
         // A log that cannot be written refuses the change before anything of it is written.
         for id in sites_of(change, &registry) {
             if let Some(site) = registry.site(id.as_str()) {
@@ -551,17 +553,18 @@ impl Writer {
                 let log_key = self.signers.create(log_origin)?.vkey().to_string();
                 self.db.execute(
                     "INSERT INTO site (name, log_origin, log_key, settings) VALUES (?1, ?2, ?3, ?4)",
-                    params![id.as_str(), log_origin, log_key, to_json(settings)],
+                    params![id.as_str(), log_origin, log_key, settings.to_json()],
                 )?;
             }
             Change::UpdateSite { site, settings } => {
                 let number = site_named(site)?.number;
-                self.db.execute("UPDATE site SET settings = ?2 WHERE site = ?1", params![number, to_json(settings)])?;
+                self.db
+                    .execute("UPDATE site SET settings = ?2 WHERE site = ?1", params![number, settings.to_json()])?;
             }
             Change::PublishNotice { site, notice, .. } => {
                 let site = site_named(site)?;
                 if notice.version() as usize != site.notices.len() + 1 {
-                    return Err(StoreError::Refused(format!(
+                    return Err(StoreError::Conflict(format!(
                         "version {} does not follow the {} that are published",
                         notice.version(),
                         site.notices.len()
@@ -572,31 +575,8 @@ impl Writer {
                     params![site.number, notice.version(), notice.sha256(), now.millis(), notice.canonical()],
                 )?;
             }
-            Change::CreateKey(api_key) => {
-                self.db.execute(
-                    "INSERT INTO api_key VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL)",
-                    params![
-                        api_key.id,
-                        api_key.role.as_str(),
-                        api_key.label,
-                        api_key.hash,
-                        now.millis(),
-                        api_key.expires_at.map(UnixMillis::millis)
-                    ],
-                )?;
-                for site in &api_key.sites {
-                    let number = site_named(site)?.number;
-                    self.db.execute("INSERT INTO api_key_site VALUES (?1, ?2)", params![api_key.id, number])?;
-                }
-            }
-            Change::RevokeKey { id } => {
-                let changed = self.db.execute(
-                    "UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL",
-                    params![id, now.millis()],
-                )?;
-                if changed == 0 {
-                    return Err(StoreError::Refused(format!("there is no live key {id}")));
-                }
+            Change::CreateKey(_) | Change::RevokeKey { .. } | Change::RotateKey { .. } => {
+                keys::change(&self.db, change, &registry, now)?;
             }
             Change::CreateWebhook(webhook) => webhooks::create(&self.db, site_named(&webhook.site)?.number, webhook)?,
             Change::RevokeWebhook { site, id } => {
@@ -612,29 +592,41 @@ impl Writer {
             Change::Import { site, .. } | Change::Access { site, .. } => {
                 site_named(site)?;
             }
+            Change::CreateUser(_)
+            | Change::UpdateUser { .. }
+            | Change::RemoveUser { .. }
+            | Change::Login { .. }
+            | Change::Logout { .. }
+            | Change::Lock { .. }
+            | Change::Touch { .. } => users::change(&self.db, change, &registry, now)?,
         }
-        self.bump()?;
-        let registry = read::registry(&self.db)?;
-        for id in sites_of(change, &registry) {
+        let Some((kind, action)) = change.kind() else { return Ok(()) };
+        let before = sites_of(change, &registry);
+        let registry = if change.changes_registry() {
+            self.bump()?;
+            Arc::new(read::registry(&self.db)?)
+        } else {
+            registry
+        };
+        let mut concerned = sites_of(change, &registry);
+        concerned.extend(before);
+        concerned.sort();
+        concerned.dedup();
+        for id in concerned {
             let site = registry.site(id.as_str()).expect("checked or created above");
-            self.record_change(site, change, actor)?;
+            self.record_change(site, change, (kind, action), actor)?;
         }
         Ok(())
     }
 
-    fn record_change(&mut self, site: &Site, change: &Change, actor: &str) -> Result<(), StoreError> {
-        let (kind, action) = change.kind();
-        let target = match change {
-            Change::CreateSite { log_origin, .. } => Some(log_origin.clone()),
-            Change::UpdateSite { settings, .. } => Some(to_json(settings)),
-            Change::PublishNotice { .. } => None,
-            Change::CreateKey(api_key) => Some(format!("{} key {}", api_key.role.as_str(), api_key.id)),
-            Change::RevokeKey { id } => Some(format!("key {id}")),
-            Change::CreateWebhook(webhook) => Some(format!("webhook {} to {}", webhook.id, webhook.url)),
-            Change::RevokeWebhook { id, .. } => Some(format!("webhook {id} revoked")),
-            Change::Redeliver { id, .. } => Some(format!("webhook {id} redelivers")),
-            Change::Import { target, .. } | Change::Access { target, .. } => Some(target.clone()),
-        };
+    fn record_change(
+        &mut self,
+        site: &Site,
+        change: &Change,
+        (kind, action): (Kind, Action),
+        actor: &str,
+    ) -> Result<(), StoreError> {
+        let target = change.target();
         let opening = Opening(random::bytes());
         let id = RecordId::at(self.clock.now(), &random::bytes());
         let (index, _) = self.append(site.number, &site.log_origin, |recorded_at| {
@@ -755,10 +747,6 @@ fn digest(key: &SubjectKey, new: &NewDecision) -> [u8; 16] {
     }
     let full = Opening(key.0).commit(&text.to_string()).0;
     *full.first_chunk().expect("32 bytes hold 16")
-}
-
-fn to_json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("settings hold only text")
 }
 
 /// Changes when another connection has committed.
