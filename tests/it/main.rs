@@ -14,5 +14,7 @@ mod malformed;
 mod nginx;
 mod openapi;
 mod parity;
+mod roles;
 mod store;
+mod users;
 mod webhooks;
