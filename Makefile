@@ -1,6 +1,6 @@
 # `make demo` and `make test` do everything on a fresh machine with rustup: set up, build, run.
 .DEFAULT_GOAL := help
-.PHONY: help setup widget build npm demo setup-test test lint bench bench-banner clean
+.PHONY: help setup widget build npm demo setup-test test lint schemathesis bench bench-banner clean
 
 CARGO ?= cargo
 DEMO ?=
@@ -43,6 +43,11 @@ test: setup-test widget ## Run every test
 	$(CARGO) build --locked -p consent-server
 	$(CARGO) test --locked --workspace --exclude parity --exclude widget-pack
 	cd tests/browser && npm ci --no-audit --no-fund && npm test
+
+schemathesis: widget ## Look for answers that the API's description does not allow
+	@tests/setup build-essential python3 python3-venv
+	$(CARGO) build --locked -p consent-server
+	tests/schemathesis/run
 
 bench: build ## Print speeds and sizes beside the targets
 	$(CARGO) run --locked --release -p consent-tests --bin bench
