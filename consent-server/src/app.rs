@@ -3,17 +3,20 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::sync::{Semaphore, watch};
 
 use crate::attempts::Attempts;
 use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
 use crate::http::Compressed;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::signers::FileSigners;
 use crate::store::Store;
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::{Options, Sqlite};
 
 /// The application.
 pub struct App {
@@ -35,13 +38,29 @@ pub struct App {
     pub hashing: Semaphore,
     /// One look through a whole log at a time.
     pub counting: Semaphore,
+    /// The configuration.
+    pub config: Config,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How often who may ask.
+    pub limits: Limits,
 }
 
-/// Opens what is in this folder, making it if it is not there.
+/// Opens what is in this folder for a command, making it if it is not there.
 ///
 /// # Errors
 /// If the folder cannot be used, or the store refuses what is in it.
 pub fn open(data: &Path) -> anyhow::Result<App> {
+    open_with(Config { data: data.to_owned(), ..Config::default() }, false)
+}
+
+/// Opens what is in the configured folder, making it if it is not there. `accept_rollback` opens a database that is older than what
+/// was published of it; see [`Sqlite::rolled_back`].
+///
+/// # Errors
+/// If the folder cannot be used, or the store refuses what is in it.
+pub fn open_with(config: Config, accept_rollback: bool) -> anyhow::Result<App> {
+    let data = config.data.as_path();
     std::fs::create_dir_all(data).with_context(|| format!("cannot make the folder {}", data.display()))?;
     #[cfg(unix)]
     {
@@ -51,7 +70,8 @@ pub fn open(data: &Path) -> anyhow::Result<App> {
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let signers = Arc::new(FileSigners::new(data.join("keys")));
-    let store = Sqlite::open(data, Arc::clone(&clock), Arc::clone(&signers) as _)
+    let options = Options { queue: usize::try_from(config.max_queue).unwrap_or(usize::MAX), accept_rollback };
+    let store = Sqlite::open_with(data, Arc::clone(&clock), Arc::clone(&signers) as _, options)
         .with_context(|| format!("cannot open the store in {}", data.display()))?;
     Ok(App {
         store: Arc::new(store),
@@ -63,6 +83,9 @@ pub fn open(data: &Path) -> anyhow::Result<App> {
         attempts: Attempts::default(),
         hashing: Semaphore::new(1),
         counting: Semaphore::new(1),
+        metrics: Metrics::default(),
+        limits: Limits::new(&config),
+        config,
     })
 }
 
@@ -85,14 +108,18 @@ impl App {
     }
 
     /// Publishes the checkpoint of every log that has grown, again and again.
-    pub async fn publish_forever(self: Arc<Self>, every: Duration) {
+    pub async fn publish_forever(self: Arc<Self>) {
+        let every = Duration::from_secs(self.config.publish_every_seconds);
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             for site in &self.store.registry().sites {
-                if let Err(error) = self.store.publish(site).await {
-                    tracing::error!(%error, site = %site.id, "the checkpoint of {} was not published", site.id);
+                match self.store.publish(site).await {
+                    Ok(_) => self.metrics.published(site.id.as_str(), Instant::now()),
+                    Err(error) => {
+                        tracing::error!(%error, site = %site.id, "the checkpoint of {} was not published", site.id);
+                    }
                 }
             }
         }

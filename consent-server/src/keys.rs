@@ -83,8 +83,14 @@ pub struct Secret(String);
 
 impl Secret {
     /// Masks a text.
+    /// A text to keep from being printed.
     pub fn new(text: String) -> Self {
         Self(text)
+    }
+
+    /// Whether it is this text. Takes the same time wherever they differ.
+    pub fn is(&self, text: &str) -> bool {
+        self.0.as_bytes().ct_eq(text.as_bytes()).into()
     }
 
     /// The text itself: for the one place that shows it once.

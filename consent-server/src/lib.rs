@@ -6,12 +6,18 @@
 pub mod app;
 pub mod attempts;
 pub mod cli;
+pub mod client;
 pub mod clock;
+pub mod config;
+mod disk;
 mod draft;
 pub mod export;
 pub mod http;
 mod import;
 pub mod keys;
+pub mod limits;
+mod logging;
+pub mod metrics;
 pub mod page_lint;
 pub mod random;
 pub mod signers;

@@ -27,8 +27,7 @@ impl FileSigners {
 
     /// Where the key of this log is.
     pub fn path(&self, log_origin: &str) -> PathBuf {
-        let digest = Sha256::digest(log_origin.as_bytes());
-        self.folder.join(format!("{}.pem", HEXLOWER.encode(&digest[..8])))
+        self.folder.join(format!("{}.pem", file_stem(log_origin)))
     }
 
     fn write(&self, path: &Path, seed: [u8; 32]) -> std::io::Result<()> {
@@ -45,6 +44,11 @@ impl FileSigners {
         // A key that a checkpoint was signed with must not vanish with the folder's entry.
         fs::File::open(&self.folder)?.sync_all()
     }
+}
+
+/// What files of a log are called, without their ending: origins hold slashes.
+pub(crate) fn file_stem(log_origin: &str) -> String {
+    HEXLOWER.encode(&Sha256::digest(log_origin.as_bytes())[..8])
 }
 
 impl Signers for FileSigners {

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -16,6 +15,7 @@ use tokio::net::TcpListener;
 
 use super::{serve, serve_on, stop};
 use crate::app::{self, App};
+use crate::config::{Config, Loaded};
 use crate::http;
 use crate::keys::{Role, Secret, mint};
 use crate::store::{Change, Site, SiteSettings, Store};
@@ -80,22 +80,32 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
         let address = listener.local_addr()?;
         let stop = stop()?;
-        let app = Arc::new(app::open(&data)?);
+        let app = Arc::new(app::open_with(config(&data, &args.webhooks.flags())?, false)?);
         let _alone = app::serve_alone(&data)?;
         let site = prepare(&app, address, args.preset).await?;
         let keys = keys(&app).await?;
         let password = officer(&app).await?;
         app.store.publish(&site).await?;
         tell(&args, address, &site, &keys, &password, &data);
-        let publishing = tokio::spawn(Arc::clone(&app).publish_forever(Duration::from_secs(10)));
-        let delivering = tokio::spawn(webhooks::deliver_forever(Arc::clone(&app), args.webhooks.options()));
+        let publishing = tokio::spawn(Arc::clone(&app).publish_forever());
+        let delivering = tokio::spawn(webhooks::deliver_forever(Arc::clone(&app)));
         let pages = gallery::router().merge(pages::router());
-        http::serve(listener, http::router(Arc::clone(&app), Some(pages)), Arc::clone(&app).until(stop)).await?;
+        let stop = Arc::clone(&app).until(stop);
+        http::serve(listener, http::router(Arc::clone(&app), Some(pages)), &app, stop).await?;
         publishing.abort();
         delivering.abort();
         serve::close(app).await;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// The environment's, on this data, and without the ceiling for a site, which a load test is above at once.
+fn config(data: &std::path::Path, flags: &[(&'static str, Option<String>)]) -> anyhow::Result<Config> {
+    let mut config = Loaded::read(None, std::env::vars(), flags)?.config;
+    if std::env::var_os("CONSENT_LIMIT_SITE_DECISIONS_PER_MINUTE").is_none() {
+        config.limit_site_decisions_per_minute = 0;
+    }
+    Ok(Config { data: data.to_owned(), ..config })
 }
 
 /// The addresses by which a browser may call this server its own.

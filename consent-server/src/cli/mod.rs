@@ -7,6 +7,7 @@ macro_rules! say {
     };
 }
 
+mod backup;
 mod demo;
 mod doctor;
 mod export;
@@ -25,9 +26,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::Loaded;
 
 /// Consent management that can be proven: banner, service, evidence.
 #[derive(Debug, Parser)]
@@ -68,6 +68,10 @@ enum Command {
     Import(import::Args),
     /// Check an export or a receipt offline
     Verify(verify::Args),
+    /// Copy the database while it is served
+    Backup(backup::BackupArgs),
+    /// Put a back-up into an empty folder
+    Restore(backup::RestoreArgs),
     /// Look for what is wrong with an installation
     Doctor(doctor::Args),
     /// Print the description of the HTTP API (OpenAPI)
@@ -86,7 +90,9 @@ struct Data {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr();
+    if !matches!(cli.command, Command::Serve(_)) {
+        log_to_stderr();
+    }
     let done = match cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(&args),
@@ -100,6 +106,8 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(args),
         Command::Import(args) => import::run(&args),
         Command::Verify(args) => verify::run(args),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Openapi => {
             say!("{}", crate::http::openapi());
@@ -113,12 +121,11 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Logs hold no personal data: indexes, sites and errors. `CONSENT_LOG=debug` shows more of the same.
+/// What `CONSENT_LOG` and `CONSENT_LOG_FORMAT` say; `serve` reads its file first.
 fn log_to_stderr() {
-    let level = std::env::var("CONSENT_LOG").ok().and_then(|text| text.parse().ok()).unwrap_or(LevelFilter::INFO);
-    let filter = Targets::new().with_target("consent_server", level).with_default(LevelFilter::WARN);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    tracing_subscriber::registry().with(filter).with(lines).init();
+    let ours = std::env::vars().filter(|(name, _)| name.starts_with("CONSENT_LOG"));
+    let config = Loaded::read(None, ours, &[]).map(|loaded| loaded.config).unwrap_or_default();
+    crate::logging::start(config.log, config.log_format);
 }
 
 /// A runtime for a command that asks the store once or twice.

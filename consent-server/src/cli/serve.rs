@@ -1,85 +1,107 @@
 //! `consent serve`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
-use serde::Deserialize;
+use anyhow::Context;
 use tokio::net::TcpListener;
 
-use super::{serve_on, stop};
-use crate::store::Store;
-use crate::{app, http, webhooks};
+use super::{ACTOR, serve_on, stop};
+use crate::config::{Config, Loaded};
+use crate::store::{Change, Store};
+use crate::{app, http, logging, webhooks};
 
 /// Run the service.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  consent serve --config consent.toml\n\nExample of a consent.toml:\n  \
-    listen = \"127.0.0.1:8080\"        # or CONSENT_LISTEN\n  \
-    data = \"/var/lib/consent\"        # or CONSENT_DATA\n  \
-    publish_every_seconds = 10       # or CONSENT_PUBLISH_EVERY_SECONDS")]
+#[command(
+    after_help = "Example:\n  consent serve --config consent.toml\n\nEvery option is in consent.example.toml. Each can be \
+    given in the environment,\nlisten as CONSENT_LISTEN; a flag wins over the environment, and that over the file."
+)]
 pub(super) struct Args {
-    /// The configuration; every setting in it can also be given as CONSENT_*
-    #[arg(long)]
+    /// The configuration
+    #[arg(long, env = "CONSENT_CONFIG")]
     config: Option<PathBuf>,
-    /// The address to listen on
-    #[arg(long, env = "CONSENT_LISTEN")]
-    listen: Option<SocketAddr>,
-    /// The folder with the database and the log keys
-    #[arg(long, env = "CONSENT_DATA")]
-    data: Option<PathBuf>,
-    /// How often the checkpoint is published, in seconds
-    #[arg(long, env = "CONSENT_PUBLISH_EVERY_SECONDS")]
-    publish_every_seconds: Option<u64>,
+    /// The address to listen on (CONSENT_LISTEN; 127.0.0.1:8080)
+    #[arg(long)]
+    listen: Option<String>,
+    /// The folder with the database and the log keys (CONSENT_DATA; data)
+    #[arg(long)]
+    data: Option<String>,
+    /// How often the checkpoint is published, in seconds (CONSENT_PUBLISH_EVERY_SECONDS; 10)
+    #[arg(long)]
+    publish_every_seconds: Option<String>,
     #[command(flatten)]
     webhooks: super::webhook::Delivery,
-}
-
-/// What a `consent.toml` may hold.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    listen: Option<SocketAddr>,
-    data: Option<PathBuf>,
-    publish_every_seconds: Option<u64>,
-}
-
-impl Args {
-    fn config(&self) -> anyhow::Result<Config> {
-        let Some(path) = &self.config else { return Ok(Config::default()) };
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("{} cannot be used", path.display()))
-    }
+    /// Print what holds and where each value comes from, secrets masked, and end
+    #[arg(long)]
+    print_config: bool,
+    /// Go on with a database that is older than what was published of it. What came later is lost, and the log says so
+    #[arg(long)]
+    accept_rollback: bool,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let config = args.config()?;
-    let listen = args.listen.or(config.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
-    let data = args.data.clone().or(config.data).unwrap_or_else(|| PathBuf::from("data"));
-    let every = args.publish_every_seconds.or(config.publish_every_seconds).unwrap_or(10);
-    if every == 0 {
-        bail!("publish_every_seconds must be at least 1");
+    let mut flags = vec![
+        ("listen", args.listen.clone()),
+        ("data", args.data.clone()),
+        ("publish_every_seconds", args.publish_every_seconds.clone()),
+    ];
+    flags.extend(args.webhooks.flags());
+    let loaded = Loaded::read(args.config.as_deref(), std::env::vars(), &flags)?;
+    if args.print_config {
+        say!("{}", loaded.to_string().trim_end());
+        return Ok(ExitCode::SUCCESS);
     }
-    serve_on(async move {
-        let stop = stop()?;
-        let app = Arc::new(app::open(&data)?);
-        let _alone = app::serve_alone(&data)?;
-        if app.store.registry().sites.is_empty() {
-            tracing::warn!("there is no site yet: make one with `consent site create`");
+    logging::start(loaded.config.log, loaded.config.log_format);
+    for name in &loaded.unknown_variables {
+        tracing::warn!("{name} is set, but there is no such option: see consent.example.toml");
+    }
+    serve_on(serve(loaded.config, args.accept_rollback))
+}
+
+async fn serve(config: Config, accept_rollback: bool) -> anyhow::Result<ExitCode> {
+    let stop = stop()?;
+    let app = Arc::new(app::open_with(config, accept_rollback)?);
+    let _alone = app::serve_alone(&app.data)?;
+    for (site, broken) in app.store.rolled_back() {
+        tracing::warn!(site = %site.id, "a rollback of {} was accepted: {broken}", site.id);
+        let change = Change::Restored { site: site.id.clone(), target: format!("rollback accepted: {broken}") };
+        app.store.change(change, ACTOR).await?;
+    }
+    if app.store.registry().sites.is_empty() {
+        tracing::warn!("there is no site yet: make one with `consent site create`");
+    }
+    let listen = app.config.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (listen)"))?;
+    let metrics = match app.config.metrics_listen {
+        Some(at) => {
+            Some(TcpListener::bind(at).await.with_context(|| format!("cannot listen on {at} (metrics_listen)"))?)
         }
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-        let address = listener.local_addr()?;
-        tracing::info!(%address, "listening on http://{address}");
-        let publishing = tokio::spawn(Arc::clone(&app).publish_forever(Duration::from_secs(every)));
-        let delivering = tokio::spawn(webhooks::deliver_forever(Arc::clone(&app), args.webhooks.options()));
-        http::serve(listener, http::router(Arc::clone(&app), None), Arc::clone(&app).until(stop)).await?;
-        publishing.abort();
-        delivering.abort();
-        close(app).await;
-        Ok(ExitCode::SUCCESS)
-    })
+        None => None,
+    };
+    let address = listener.local_addr()?;
+    let publishing = tokio::spawn(Arc::clone(&app).publish_forever());
+    let delivering = tokio::spawn(webhooks::deliver_forever(Arc::clone(&app)));
+    let watching = metrics.map(|listener| {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, "metrics on http://{address}/metrics");
+        }
+        let app = Arc::clone(&app);
+        tokio::spawn(async move {
+            http::serve(listener, http::operators(Arc::clone(&app)), &app, std::future::pending()).await
+        })
+    });
+    tracing::info!(%address, "listening on http://{address}");
+    let stop = Arc::clone(&app).until(stop);
+    http::serve(listener, http::router(Arc::clone(&app), None), &app, stop).await?;
+    publishing.abort();
+    delivering.abort();
+    if let Some(watching) = watching {
+        watching.abort();
+    }
+    close(app).await;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Publishes what was recorded last, and lets the store finish.

@@ -1,11 +1,9 @@
 //! `consent webhook create|list|log|revoke|redeliver`.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
-use clap::builder::BoolishValueParser;
 
 use super::{ACTOR, Data, block_on};
 use crate::app::{self, App};
@@ -13,25 +11,26 @@ use crate::store::events::EventType;
 use crate::store::webhooks::{Again, Webhook, WebhookStore, Which};
 use crate::store::{Change, Store};
 use crate::webhooks::secret::{Secrets, WebhookSecret};
-use crate::webhooks::{Options, address, new_id};
+use crate::webhooks::{address, new_id};
 
 /// How a server delivers.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Delivery {
-    /// Let webhooks lead to private addresses, to other ports than 443, and over plain http
-    #[arg(long, env = "CONSENT_WEBHOOK_ALLOW_PRIVATE", value_parser = BoolishValueParser::new())]
+    /// Let webhooks lead to private addresses, to other ports than 443, and over plain http (CONSENT_WEBHOOK_ALLOW_PRIVATE)
+    #[arg(long)]
     webhook_allow_private: bool,
-    /// How long the delivery of an event is tried before it is given up, in seconds
-    #[arg(long, env = "CONSENT_WEBHOOK_RETRY_SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(..=604_800))]
-    webhook_retry_seconds: u64,
+    /// How long the delivery of an event is tried before it is given up, in seconds (CONSENT_WEBHOOK_RETRY_SECONDS; 86400)
+    #[arg(long)]
+    webhook_retry_seconds: Option<String>,
 }
 
 impl Delivery {
-    pub(super) fn options(&self) -> Options {
-        Options {
-            allow_private: self.webhook_allow_private,
-            retry_for: Duration::from_secs(self.webhook_retry_seconds),
-        }
+    /// What the configuration is told of it.
+    pub(super) fn flags(&self) -> [(&'static str, Option<String>); 2] {
+        [
+            ("webhook_allow_private", self.webhook_allow_private.then(|| true.to_string())),
+            ("webhook_retry_seconds", self.webhook_retry_seconds.clone()),
+        ]
     }
 }
 

@@ -16,6 +16,9 @@ use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 
+/// How long a body may take in all. Between two of its parts it may take less: see [`super::router`].
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The most a public body may have, in bytes.
 pub(super) const LIMIT: usize = 16 * 1024;
 
@@ -101,7 +104,7 @@ pub(super) fn media_type(headers: &HeaderMap) -> &str {
 /// Reads a body of at most `limit` bytes.
 ///
 /// # Errors
-/// 415 for a compressed one, 413, 400.
+/// 415 for a compressed one, 408, 413, 400.
 pub(super) async fn bounded(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Problem::new(
@@ -112,7 +115,15 @@ pub(super) async fn bounded(headers: &HeaderMap, body: Body, limit: usize) -> Re
         )
         .at("Content-Encoding"));
     }
-    let bytes = Limited::new(body, limit).collect().await.map_err(|error| {
+    let read = tokio::time::timeout(PATIENCE, Limited::new(body, limit).collect()).await.map_err(|_| {
+        Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout",
+            "The body did not come in time",
+            format!("a body may take {} s", PATIENCE.as_secs()),
+        )
+    })?;
+    let bytes = read.map_err(|error| {
         if error.downcast_ref::<LengthLimitError>().is_some() {
             Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, Method, header};
 use consent_core::id::SiteId;
 use consent_core::time::UnixMillis;
 
+use super::limit;
 use super::problem::Problem;
 use crate::app::App;
 use crate::keys::{self, ApiKey, Role};
@@ -26,7 +27,7 @@ pub(super) fn site(app: &App, id: &str) -> Result<Arc<Site>, Problem> {
 /// The site, for a caller whose key has this role on it. Says nothing about sites to whom no key is good for.
 ///
 /// # Errors
-/// 401 without a live key, 403 for another role or another site.
+/// 401 without a live key, 403 for another role or another site, 429 for one that asks too often.
 pub(super) fn with_key(app: &App, headers: &HeaderMap, id: &str, needed: Role) -> Result<(Arc<Site>, String), Problem> {
     let registry = app.store.registry();
     let key = live_key(&registry, headers, app.clock.now())?;
@@ -35,7 +36,10 @@ pub(super) fn with_key(app: &App, headers: &HeaderMap, id: &str, needed: Role) -
         return Err(Problem::forbidden(format!("this needs a key with the role {needed}; this one is {has}")));
     }
     match registry.site(id) {
-        Some(site) if key.sites.contains(&site.id) => Ok((Arc::clone(site), key.id.clone())),
+        Some(site) if key.sites.contains(&site.id) => {
+            app.limits.key(&key.id).map_err(|limited| limit::refuse(app, limited))?;
+            Ok((Arc::clone(site), key.id.clone()))
+        }
         _ => Err(Problem::forbidden(format!("the key is not for a site \"{id}\""))),
     }
 }
@@ -72,7 +76,8 @@ impl Staff {
 /// that are not theirs.
 ///
 /// # Errors
-/// 401 without a live key or session, 403 for another role or another site, and for a session's unsafe request from another origin.
+/// 401 without a live key or session, 403 for another role or another site, and for a session's unsafe request from another origin, 429
+/// for one that asks too often.
 pub(super) async fn staff(
     app: &App,
     method: &Method,
@@ -95,6 +100,7 @@ pub(super) async fn staff(
     }
     match registry.site(id) {
         Some(site) if sites.contains(&site.id) => {
+            app.limits.key(actor).map_err(|limited| limit::refuse(app, limited))?;
             Ok(Staff { site: Arc::clone(site), actor: actor.clone(), sites: sites.clone() })
         }
         _ => Err(Problem::forbidden(format!("this caller has no site \"{id}\""))),
@@ -151,6 +157,11 @@ pub(super) fn same_origin(headers: &HeaderMap) -> Result<(), Problem> {
         (None, _) => no("there is neither Sec-Fetch-Site nor Origin"),
         _ => no("Origin is another"),
     }
+}
+
+/// The token of `Authorization: Bearer`, whatever it is.
+pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok().and_then(bearer)
 }
 
 fn bearer(value: &str) -> Option<&str> {

@@ -43,6 +43,14 @@ pub(super) async fn preflight(State(app): State<Arc<App>>, mut request: Request,
     next.run(request).await
 }
 
+/// Lets the page read an answer that was given before the route was asked.
+pub(super) fn answer_early(request: &Request, mut response: Response) -> Response {
+    if let Some(Allowed(origin)) = request.extensions().get::<Allowed>().cloned() {
+        allow(&mut response, origin);
+    }
+    response
+}
+
 /// Lets the page read the answer. Only the routes for browsers have this.
 pub(super) async fn answer(request: Request, next: Next) -> Response {
     let allowed = request.extensions().get::<Allowed>().cloned();

@@ -5,9 +5,11 @@ mod api;
 mod bare;
 mod body;
 mod caller;
+mod connection;
 mod cors;
 mod docs;
 mod encoded;
+mod limit;
 mod object;
 pub mod problem;
 mod reading;
@@ -15,12 +17,12 @@ mod script;
 mod shapes;
 mod visitor;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -28,18 +30,31 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::disk;
+use connection::Paced;
 use docs::Security;
 pub use encoded::Compressed;
 use problem::Problem;
 
 /// How long a connection may take to send the head of a request, or the next part of a body.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the other side of a connection may take nothing of what it asked for.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The most a request's head may have, in bytes; it is also what is buffered of an answer that is not taken. Times the connections,
+/// this bounds the memory that senders of large heads can take.
+const MAX_HEAD: usize = 32 * 1024;
+
+/// Open files that are left to everything but connections: the database, its readers, the logs' keys.
+const OTHER_FILES: u64 = 128;
 
 /// How long a shutdown waits for requests that are being answered.
 const GRACE: Duration = Duration::from_secs(20);
@@ -91,6 +106,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(api::export::export))
         .merge(officers())
         .merge(admins())
+        .routes(routes!(api::operation::health))
+        .routes(routes!(api::operation::ready))
 }
 
 /// What officers may ask, and logging in.
@@ -143,10 +160,12 @@ pub fn router(app: Arc<App>, pages: Option<Router>) -> Router {
         // Before the layers: they must see these answers too, and a preflight is an OPTIONS that no route takes.
         .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn(problems))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), limit::reads))
         // A body that stops coming must not keep its connection for good.
         .layer(RequestBodyTimeoutLayer::new(HEADER_TIMEOUT))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), cors::preflight))
-        .layer(headers.clone());
+        .layer(headers.clone())
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), counted));
     let (check, _) = check().split_for_parts();
     let service = service.merge(check.method_not_allowed_fallback(other_method).with_state(app));
     match pages {
@@ -155,6 +174,28 @@ pub fn router(app: Arc<App>, pages: Option<Router>) -> Router {
         None => service.route("/", axum::routing::get(|| async { "consent\n" })),
     }
     .fallback(|| async { Problem::not_found("there is nothing at this address") })
+}
+
+/// What operators watch, for an address of its own: nothing of it is for everyone.
+pub fn operators(app: Arc<App>) -> Router {
+    use axum::routing::get;
+    Router::new()
+        .route("/metrics", get(api::operation::metrics))
+        .route("/healthz", get(api::operation::health))
+        .route("/readyz", get(api::operation::ready))
+        .with_state(app)
+        .fallback(|| async { Problem::not_found("there is nothing at this address") })
+        .layer(middleware::from_fn(secure))
+}
+
+/// Counts answers by the route's pattern.
+async fn counted(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let begin = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
+    let route = app.metrics.route(route, request.method().as_str());
+    let response = next.run(request).await;
+    route.answered(response.status().as_u16(), begin.elapsed());
+    response
 }
 
 /// What axum refuses by itself, such as a path that is not UTF-8, says so in plain text.
@@ -186,11 +227,22 @@ async fn secure(request: Request, next: Next) -> Response {
 ///
 /// # Errors
 /// If the listener fails for good.
-pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    app: &Arc<App>,
+    stop: impl Future<Output = ()>,
+) -> std::io::Result<()> {
     let connections = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(places(app.config.max_connections)));
     tokio::pin!(stop);
     loop {
-        let (stream, _): (_, SocketAddr) = tokio::select! {
+        // Whoever finds no place waits in the kernel's queue, and costs nothing here.
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place.expect("the places are never closed"),
+            () = &mut stop => break,
+        };
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -209,12 +261,17 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = connections.watch(connection);
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(Paced::new(stream, WRITE_TIMEOUT)), service);
+        let connection = limit::PEER.scope(peer, connections.watch(connection));
+        let app = Arc::clone(app);
         tokio::spawn(async move {
+            app.metrics.connections.fetch_add(1, Ordering::Relaxed);
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }
+            app.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+            drop(place);
         });
     }
     drop(listener);
@@ -222,4 +279,16 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
         tracing::warn!("some connections did not end in time");
     }
     Ok(())
+}
+
+/// How many connections can be open: as many as are configured, if there are files for them.
+fn places(wanted: u32) -> usize {
+    let wanted = u64::from(wanted);
+    let files = disk::raise_open_files().map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES).max(1));
+    if files < wanted {
+        tracing::warn!(
+            "max_connections is {wanted}, but there are files for {files} only: raise the limit of open files"
+        );
+    }
+    usize::try_from(wanted.min(files)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
 }

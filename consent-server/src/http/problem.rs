@@ -2,13 +2,17 @@
 
 use std::num::NonZeroU16;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::limits::Limited;
 use crate::store::{DecideError, LinkError, StoreError};
+
+/// The member that says when to ask again.
+const RETRY_AFTER: &str = "retry_after_seconds";
 
 /// A problem detail.
 ///
@@ -103,6 +107,35 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "conflict", "It does not fit what is there", detail)
     }
 
+    /// 429: too many requests. The answer has `Retry-After`, and the limit as a draft of the IETF says it.
+    ///
+    /// # Standards
+    /// RFC 6585 section 4; draft-ietf-httpapi-ratelimit-headers-10.
+    pub fn limited(limited: Limited) -> Self {
+        let detail = format!("try again in {} s", limited.retry_after_seconds);
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "limited", "Too many requests", detail)
+            .with("limit", limited.class.as_str())
+            .with("burst", limited.burst)
+            .with("window_seconds", limited.window_seconds)
+            .with(RETRY_AFTER, limited.retry_after_seconds)
+    }
+
+    /// The headers of a 429.
+    fn limit_headers(&self, headers: &mut HeaderMap) {
+        let number = |name: &str| self.more.get(name).and_then(Value::as_u64).unwrap_or(1);
+        let name = self.more.get("limit").and_then(Value::as_str).unwrap_or_default();
+        let (after, burst, window) = (number(RETRY_AFTER), number("burst"), number("window_seconds"));
+        headers.insert(header::RETRY_AFTER, after.into());
+        for (header, value) in [
+            ("ratelimit-policy", format!("\"{name}\";q={burst};w={window}")),
+            ("ratelimit", format!("\"{name}\";r=0;t={after}")),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(header, value);
+            }
+        }
+    }
+
     /// 422: readable, but refused.
     pub fn refused(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", "The request is refused", detail)
@@ -126,6 +159,9 @@ impl IntoResponse for Problem {
         {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.get()));
         }
+        if self.more.contains_key("limit") {
+            self.limit_headers(headers);
+        }
         response
     }
 }
@@ -133,7 +169,7 @@ impl IntoResponse for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Busy | StoreError::Closed | StoreError::Unavailable(_) => {
+            StoreError::Busy | StoreError::Closed | StoreError::NotWritten(_) | StoreError::Unavailable(_) => {
                 Self::unavailable("the store did not take it now")
             }
             StoreError::Conflict(what) => Self::conflict(what),

@@ -46,6 +46,9 @@ pub enum StoreError {
     /// The database did not do it. Waiting may help.
     #[error("database unavailable: {0}")]
     Unavailable(#[source] rusqlite::Error),
+    /// Nothing of it was written, and the database is whole: the disk is full, or another process holds it. Waiting may help.
+    #[error("not written: {0}")]
+    NotWritten(String),
     /// More is waiting to be written than can be held. Waiting helps.
     #[error("too many decisions are waiting to be written")]
     Busy,
@@ -422,6 +425,13 @@ pub enum Change {
         /// What, in words.
         target: String,
     },
+    /// A log goes on from a state that is older than what was published, because an operator said so.
+    Restored {
+        /// Of which site.
+        site: SiteId,
+        /// From what to what, in words.
+        target: String,
+    },
 }
 
 /// What changes of a user; what is `None` stays.
@@ -631,6 +641,7 @@ impl Change {
             Self::CreateKey(_) => (Kind::Key, Action::Create),
             Self::RevokeKey { .. } => (Kind::Key, Action::Revoke),
             Self::Import { .. } => (Kind::Log, Action::Create),
+            Self::Restored { .. } => (Kind::Log, Action::Restore),
             Self::RotateKey { .. } => (Kind::Key, Action::Rotate),
             Self::CreateUser(_) => (Kind::User, Action::Create),
             Self::UpdateUser { .. } => (Kind::User, Action::Update),
@@ -648,6 +659,7 @@ impl Change {
         !matches!(
             self,
             Self::Import { .. }
+                | Self::Restored { .. }
                 | Self::Access { .. }
                 | Self::Login { .. }
                 | Self::Logout { .. }
@@ -670,7 +682,7 @@ impl Change {
             Self::CreateWebhook(webhook) => format!("webhook {} to {}", webhook.id, webhook.url),
             Self::RevokeWebhook { id, .. } => format!("webhook {id} revoked"),
             Self::Redeliver { id, .. } => format!("webhook {id} redelivers"),
-            Self::Import { target, .. } | Self::Access { target, .. } => target.clone(),
+            Self::Import { target, .. } | Self::Access { target, .. } | Self::Restored { target, .. } => target.clone(),
             Self::Lock { user } => format!("user {user}, after too many wrong passwords"),
             Self::PublishNotice { .. } | Self::Login { .. } | Self::Logout { .. } | Self::Touch { .. } => return None,
         })
@@ -709,7 +721,8 @@ pub(crate) fn sites_of(change: &Change, registry: &Registry) -> Vec<SiteId> {
         | Change::RevokeWebhook { site, .. }
         | Change::Redeliver { site, .. }
         | Change::Import { site, .. }
-        | Change::Access { site, .. } => vec![site.clone()],
+        | Change::Access { site, .. }
+        | Change::Restored { site, .. } => vec![site.clone()],
         Change::CreateWebhook(webhook) => vec![webhook.site.clone()],
         Change::CreateKey(key) => key.sites.clone(),
         Change::RevokeKey { id } | Change::RotateKey { id, .. } => {

@@ -44,28 +44,18 @@ const FIRST_WAIT: i64 = 1_000;
 /// The longest wait, in milliseconds.
 const LONGEST_WAIT: i64 = 3_600_000;
 
-/// What the operator decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// Webhooks may lead to private addresses, any port, and plain http.
-    pub allow_private: bool,
-    /// How long an event is tried to be delivered before it is given up.
-    pub retry_for: Duration,
-}
-
 /// The public name of a new webhook.
 pub fn new_id() -> String {
     BASE32_NOPAD.encode(&random::bytes::<5>()).to_lowercase()
 }
 
 /// Delivers what there is to deliver, for good.
-pub async fn deliver_forever(app: Arc<App>, options: Options) {
+pub async fn deliver_forever(app: Arc<App>) {
     let courier = Arc::new(Courier {
         secrets: Secrets::new(&app.data),
-        poster: Poster::new(options.allow_private),
+        poster: Poster::new(app.config.webhook_allow_private),
         slots: Semaphore::new(AT_ONCE),
         app,
-        options,
     });
     // The tasks end with the set, and the set with this one.
     let mut tasks = JoinSet::new();
@@ -121,7 +111,6 @@ enum Next {
 
 struct Courier {
     app: Arc<App>,
-    options: Options,
     poster: Poster,
     secrets: Secrets,
     slots: Semaphore,
@@ -350,7 +339,7 @@ impl Courier {
     }
 
     fn retry_millis(&self) -> i64 {
-        i64::try_from(self.options.retry_for.as_millis()).unwrap_or(i64::MAX)
+        i64::try_from(Duration::from_secs(self.app.config.webhook_retry_seconds).as_millis()).unwrap_or(i64::MAX)
     }
 
     /// When a delivery that failed is tried again.

@@ -1,6 +1,7 @@
 //! "May I process this for that subject?"
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::body::Body;
@@ -59,8 +60,22 @@ pub(in crate::http) async fn one(
     query: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    // Counted here: this route goes through no layer that would.
+    let begin = Instant::now();
+    let answer = ask(&app, path, query, &headers);
+    let status = answer.as_ref().map_or_else(|problem| problem.status, |response| response.status().as_u16());
+    app.metrics.check.answered(status, begin.elapsed());
+    answer
+}
+
+fn ask(
+    app: &App,
+    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+    query: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let Path((site, subject)) = path.map_err(|error| Problem::malformed(error.body_text()).at("path"))?;
-    let (site, _) = caller::with_key(&app, &headers, &site, Role::Backend)?;
+    let (site, _) = caller::with_key(app, headers, &site, Role::Backend)?;
     let Query(asked) = query.map_err(|error| Problem::malformed(error.body_text()).at("query"))?;
     let subject = object::subject(&subject, "subject")?;
     let outline = &notice(&site)?.outline;

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::http::object::ConsentObject;
 use crate::http::problem::Problem;
 use crate::http::shapes::{Choice, ControlWord, LayerWord, MethodWord, SignalsShown, SourceWord, Tag, Uuid};
-use crate::http::{body, caller};
+use crate::http::{body, caller, limit};
 use crate::keys::Role;
 use crate::store::{Behalf, NewDecision, Recorded, Site, Store};
 
@@ -133,6 +133,7 @@ pub(in crate::http) struct Decided<'a> {
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not a JSON media type", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Refused: says what and where", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many from here, or for this site: `Retry-After` says when. What grants nothing new to a known subject is never limited", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     ),
     security((), ("key" = []))
@@ -154,9 +155,11 @@ pub(in crate::http) async fn record(
     };
     if origin.is_some() && form::is_form(&headers) {
         let (decision, back) = form::read(&app, &site, &headers, body).await?;
+        limit::decision(&app, &site, &headers, &decision)?;
         let (id, layer, method) = (decision.decision.id, decision.decision.layer, decision.decision.method);
         let language = decision.language.clone();
         let recorded = app.store.decide(&site, decision).await?;
+        count(&app, &site, method, &recorded);
         let cookie = answer(&app, &site, id, layer, origin, &recorded).headers_mut().remove(header::SET_COOKIE);
         let mut response = form::answer(&site, method, &language, back);
         response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
@@ -168,7 +171,7 @@ pub(in crate::http) async fn record(
         return Err(too_many());
     }
     let behalf = behalf(&request, key)?;
-    let (id, layer) = (request.id, request.layer);
+    let (id, layer, method) = (request.id, request.layer, request.method);
     let decision = NewDecision {
         decision: Decision {
             id,
@@ -187,8 +190,18 @@ pub(in crate::http) async fn record(
         widget: request.widget,
         behalf,
     };
+    if origin.is_some() {
+        limit::decision(&app, &site, &headers, &decision)?;
+    }
     let recorded = app.store.decide(&site, decision).await?;
+    count(&app, &site, method, &recorded);
     Ok(answer(&app, &site, id, layer, origin, &recorded))
+}
+
+fn count(app: &App, site: &Site, method: Method, recorded: &Recorded) {
+    if !recorded.repeated {
+        app.metrics.decided(site.id.as_str(), method.as_str(), recorded.effect.as_str());
+    }
 }
 
 fn behalf(request: &DecisionBody, key: Option<String>) -> Result<Option<Behalf>, Problem> {

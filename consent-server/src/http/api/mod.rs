@@ -13,6 +13,7 @@ pub(super) mod judge;
 pub(super) mod layers;
 pub(super) mod log;
 pub(super) mod notice;
+pub(super) mod operation;
 pub(super) mod records;
 pub(super) mod session;
 pub(super) mod signals;

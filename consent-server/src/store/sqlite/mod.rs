@@ -5,8 +5,10 @@
 //! report as written the next time, so nothing after it can be trusted.
 
 mod account;
+pub mod copy;
 mod events;
 mod keys;
+mod published;
 mod read;
 mod recent;
 mod users;
@@ -34,12 +36,50 @@ use super::{
     StoreError, Stretch,
 };
 use crate::clock::Clock;
+use crate::metrics::Commits;
 use crate::users::Session;
+pub(crate) use published::write_whole;
+
+use published::PublishedFiles;
 use recent::Recent;
 use writer::{Job, Writer};
 
-/// How many jobs may wait for the writer. More are refused: a queue that grows without bound answers nobody.
-const QUEUE: usize = 8192;
+/// How a store is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How many jobs may wait for the writer. More are refused: a queue that grows without bound answers nobody.
+    pub queue: usize,
+    /// Go on with a log that is shorter than what was published of it, or another one. See [`Sqlite::rolled_back`].
+    pub accept_rollback: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { queue: 8192, accept_rollback: false }
+    }
+}
+
+/// How a store does.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    /// Whether the writer lives.
+    pub writing: bool,
+    /// Whether the last transaction was undone.
+    pub failing: bool,
+    /// Jobs that wait for the writer.
+    pub queued: usize,
+    /// Bytes in the write-ahead log.
+    pub wal_bytes: u64,
+    /// Bytes in the database file.
+    pub database_bytes: u64,
+    /// How often sites, notices and keys were changed.
+    pub generation: i64,
+    /// How many records each log has, by site.
+    pub sizes: Vec<(String, u64)>,
+}
+
+/// The name of the thread that writes.
+const WRITER: &str = "consent-writer";
 
 /// The WAL is copied into the database beside the writer once it has so many pages (16 MiB).
 const CHECKPOINT_PAGES: i64 = 4096;
@@ -52,6 +92,7 @@ pub struct Sqlite {
     shared: Arc<Shared>,
     jobs: Option<mpsc::Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
+    rolled_back: Vec<(Arc<Site>, String)>,
 }
 
 /// What writer, readers and watcher share.
@@ -59,41 +100,115 @@ pub(super) struct Shared {
     path: PathBuf,
     readers: Mutex<Vec<Connection>>,
     registry: RwLock<Arc<Registry>>,
+    reloading: Mutex<()>,
     recent: Recent,
     commits: watch::Sender<()>,
     /// Another process may serve this folder: what is written here must reach what it remembers.
     beside: AtomicBool,
     stopping: (Mutex<bool>, std::sync::Condvar),
+    counted: Commits,
+    /// Whether the last transaction was undone.
+    failing: AtomicBool,
+    published: PublishedFiles,
 }
 
 impl Sqlite {
     /// Opens the database in this folder, makes or migrates it, and checks that its logs are whole at their edge.
     ///
     /// # Errors
-    /// [`StoreError`] if it cannot be opened, is newer than this binary, or its tree does not match its signed head.
+    /// [`StoreError`] if it cannot be opened, is newer than this binary, its tree does not match its signed head, or it is older
+    /// than what was published.
     pub fn open(folder: &Path, clock: Arc<dyn Clock>, signers: Arc<dyn Signers>) -> Result<Self, StoreError> {
+        Self::open_with(folder, clock, signers, Options::default())
+    }
+
+    /// As [`Self::open`], with other options.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(
+        folder: &Path,
+        clock: Arc<dyn Clock>,
+        signers: Arc<dyn Signers>,
+        options: Options,
+    ) -> Result<Self, StoreError> {
         let path = folder.join("consent.db");
         let mut connection = connect(&path, false)?;
         super::migrate::run(&mut connection, clock.now())?;
+        let registry = read::registry(&connection)?;
+        let published = PublishedFiles::new(folder);
+        // Read before the heads are: another process may publish meanwhile, and its file may not look newer than the log.
+        let promised = published.read(&registry.sites)?;
         let shared = Arc::new(Shared {
-            registry: RwLock::new(Arc::new(read::registry(&connection)?)),
+            registry: RwLock::new(Arc::new(registry)),
+            reloading: Mutex::default(),
             recent: Recent::default(),
             commits: watch::Sender::default(),
             beside: AtomicBool::new(false),
             path,
             readers: Mutex::default(),
             stopping: Default::default(),
+            counted: Commits::default(),
+            failing: AtomicBool::new(false),
+            published,
         });
-        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (jobs, queue) = mpsc::channel(options.queue.max(1));
         let writer = Writer::new(connection, Arc::clone(&shared), clock, signers)?;
+        let mut rolled_back = Vec::new();
+        for (site, promise) in promised {
+            let Err(broken) = promise.keeps(writer.db(), &site)? else { continue };
+            if !options.accept_rollback {
+                return Err(StoreError::Refused(shared.published.refusal(&site, &broken)));
+            }
+            shared.published.set_aside(&site)?;
+            rolled_back.push((site, broken));
+        }
         let threads = vec![
-            spawn("consent-writer", move || writer.run(queue))?,
+            spawn(WRITER, move || writer.run(queue))?,
             spawn("consent-keeper", {
                 let shared = Arc::clone(&shared);
                 move || shared.keep()
             })?,
         ];
-        Ok(Self { shared, jobs: Some(jobs), threads })
+        Ok(Self { shared, jobs: Some(jobs), threads, rolled_back })
+    }
+
+    /// The logs that were older than what was published of them, with what is missing: empty unless that was accepted
+    /// ([`Options::accept_rollback`]). Who accepts it has it recorded ([`Change::Restored`]).
+    pub fn rolled_back(&self) -> &[(Arc<Site>, String)] {
+        &self.rolled_back
+    }
+
+    /// How it does.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    pub fn condition(&self) -> Result<Condition, StoreError> {
+        let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        let queue = self.jobs.as_ref().filter(|jobs| !jobs.is_closed());
+        let (generation, sizes) = self.shared.read(|db| Ok((generation(db)?, read::sizes(db)?)))?;
+        Ok(Condition {
+            writing: queue.is_some(),
+            failing: self.shared.failing.load(Ordering::Relaxed),
+            queued: queue.map_or(0, |jobs| jobs.max_capacity() - jobs.capacity()),
+            wal_bytes: bytes(&self.shared.path.with_extension("db-wal")),
+            database_bytes: bytes(&self.shared.path),
+            generation,
+            sizes,
+        })
+    }
+
+    /// What the writer has done.
+    pub fn counted(&self) -> &Commits {
+        &self.shared.counted
+    }
+
+    /// When the last record of a log was recorded, if it has one.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    pub fn last_recorded(&self, site: &Site) -> Result<Option<UnixMillis>, StoreError> {
+        self.shared.read(|db| read::last_recorded(db, site))
     }
 
     /// For a command that records decisions while a server may run: with each transaction the server is told to forget what it
@@ -132,13 +247,17 @@ impl Sqlite {
 impl Drop for Sqlite {
     /// Finishes what was taken, then closes.
     fn drop(&mut self) {
-        self.jobs = None;
         *self.shared.stopping.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.shared.stopping.1.notify_all();
         // A connection that may only read cannot copy the WAL into the database when it is the last to close: these go first, so that
         // what is left behind is one file.
         self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        for thread in self.threads.drain(..) {
+        // The keeper, which was started last, has ended before the writer is told to: where two connections close at once, each
+        // sees the other, and neither copies the WAL.
+        for thread in self.threads.drain(..).rev() {
+            if thread.thread().name() == Some(WRITER) {
+                self.jobs = None;
+            }
             if thread.join().is_err() {
                 tracing::error!("a store thread panicked");
             }
@@ -193,8 +312,14 @@ impl Shared {
         Arc::clone(&self.registry.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn set_registry(&self, registry: Registry) {
-        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registry);
+    /// Reads the registry anew.
+    pub(super) fn reload(&self, db: &Connection) -> Result<(), StoreError> {
+        // Read and put in one go: else what one thread has read before a commit could take the place of what another one read after
+        // it, and a key that was revoked would open for a moment more.
+        let _one_after_the_other = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let registry = Arc::new(read::registry(db)?);
+        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = registry;
+        Ok(())
     }
 
     /// Lends a reading connection to `read`.
@@ -232,7 +357,7 @@ impl Shared {
     fn look(&self, connection: &Connection, generation: &mut i64) -> Result<(), StoreError> {
         let newest = self::generation(connection)?;
         if newest != *generation {
-            self.set_registry(read::registry(connection)?);
+            self.reload(connection)?;
             self.recent.clear();
             *generation = newest;
         }
@@ -274,8 +399,12 @@ impl Store for Sqlite {
     }
 
     async fn publish(&self, site: &Arc<Site>) -> Result<String, StoreError> {
+        let (of, shared) = (Arc::clone(site), Arc::clone(&self.shared));
+        let note = self.ask(|reply| Job::Publish { site: of, reply }).await??;
         let site = Arc::clone(site);
-        self.ask(|reply| Job::Publish { site, reply }).await?
+        // It is in the database; the promise beside it is written where it may take its time.
+        let kept = tokio::task::spawn_blocking(move || shared.published.keep(&site, &note).map(|()| note)).await;
+        kept.map_err(|_| StoreError::Closed)?
     }
 
     fn registry(&self) -> Arc<Registry> {

@@ -183,6 +183,28 @@ pub(super) fn checkpoint(db: &Connection, site: &Site) -> Result<Option<(u64, St
     found.map(|(n, note)| Ok((size(n)?, note))).transpose()
 }
 
+/// How many records each log has, by site.
+pub(super) fn sizes(db: &Connection) -> Result<Vec<(String, u64)>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT s.name, coalesce(h.size, 0) FROM site s LEFT JOIN head h USING (site) ORDER BY s.site",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut sizes = Vec::new();
+    while let Some(row) = rows.next()? {
+        sizes.push((row.get(0)?, size(row.get(1)?)?));
+    }
+    Ok(sizes)
+}
+
+/// When the last record of a log was recorded.
+pub(super) fn last_recorded(db: &Connection, site: &Site) -> Result<Option<UnixMillis>, StoreError> {
+    let at: Option<i64> = db
+        .prepare_cached("SELECT recorded_at FROM head WHERE site = ?1")?
+        .query_row([site.number], |row| row.get(0))
+        .optional()?;
+    Ok(at.map(UnixMillis::new))
+}
+
 pub(super) fn tile(db: &Connection, site: &Site, tile: &Tile) -> Result<Option<Vec<Hash>>, StoreError> {
     let Some((size, _)) = checkpoint(db, site)? else { return Ok(None) };
     Stored::new(db, site.number, size).tile(tile)

@@ -5,6 +5,7 @@ mod account;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use consent_core::checkpoint::Checkpoint;
 use consent_core::consent::{Consent, Effect};
@@ -101,6 +102,11 @@ impl Writer {
         Ok(writer)
     }
 
+    /// The connection that writes: for what is looked at before it does.
+    pub(super) fn db(&self) -> &Connection {
+        &self.db
+    }
+
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut jobs = Vec::with_capacity(BATCH);
         while queue.blocking_recv_many(&mut jobs, BATCH) > 0 {
@@ -110,7 +116,8 @@ impl Writer {
 
     /// One transaction for all jobs that have queued.
     fn commit(&mut self, jobs: &mut Vec<Job>) {
-        let mut answers = Vec::with_capacity(jobs.len());
+        let (begin, count) = (Instant::now(), jobs.len());
+        let mut answers = Vec::with_capacity(count);
         let mut changed = false;
         let done = self.begin().and_then(|()| {
             // A change tells it by itself.
@@ -128,11 +135,10 @@ impl Writer {
         if let Err(error) = done {
             return self.undo(&error, answers, jobs);
         }
-        if changed {
-            match read::registry(&self.db) {
-                Ok(registry) => self.shared.set_registry(registry),
-                Err(error) => tracing::error!(%error, "the registry cannot be read"),
-            }
+        self.shared.counted.done(count, begin.elapsed());
+        self.shared.failing.store(false, Ordering::Relaxed);
+        if changed && let Err(error) = self.shared.reload(&self.db) {
+            tracing::error!(%error, "the registry cannot be read");
         }
         for answer in &answers {
             if let Answer::Decided(site, _, result) = answer
@@ -161,7 +167,7 @@ impl Writer {
             self.data_version = data_version;
             self.logs.clear();
             self.shared.recent.clear();
-            self.shared.set_registry(read::registry(&self.db)?);
+            self.shared.reload(&self.db)?;
         }
         Ok(())
     }
@@ -172,6 +178,8 @@ impl Writer {
             end_on_io_error(error);
         }
         tracing::error!(%error, "a transaction was undone");
+        self.shared.counted.failed();
+        self.shared.failing.store(true, Ordering::Relaxed);
         if !self.db.is_autocommit()
             && let Err(error) = self.db.execute_batch("ROLLBACK")
         {
@@ -179,7 +187,7 @@ impl Writer {
             tracing::error!(%error, "a transaction could not be undone");
         }
         self.logs.clear();
-        let sorry = || StoreError::Refused(format!("not written: {error}"));
+        let sorry = || not_written(error);
         for answer in answers {
             match answer {
                 Answer::Decided(_, reply, _) => drop(reply.send(Err(sorry().into()))),
@@ -198,7 +206,7 @@ impl Writer {
             Job::Decide { site, decision, reply } => {
                 let result = match self.decide(&site, &decision) {
                     Err(DecideError::Store(error)) => {
-                        drop(reply.send(Err(StoreError::Refused(format!("not written: {error}")).into())));
+                        drop(reply.send(Err(not_written(&error).into())));
                         return Err(error);
                     }
                     result => result,
@@ -214,7 +222,7 @@ impl Writer {
                         Err(refusal)
                     }
                     Err(error) => {
-                        drop(reply.send(Err(StoreError::Refused(format!("not written: {error}")))));
+                        drop(reply.send(Err(not_written(&error))));
                         return Err(error);
                     }
                     Ok(()) => Ok(()),
@@ -225,7 +233,7 @@ impl Writer {
             Job::Link { site, subject, account, actor, reply } => {
                 let result = match self.link(&site, &subject, &account, &actor) {
                     Err(LinkError::Store(error)) => {
-                        drop(reply.send(Err(StoreError::Refused(format!("not written: {error}")).into())));
+                        drop(reply.send(Err(not_written(&error).into())));
                         return Err(error);
                     }
                     result => result,
@@ -589,7 +597,7 @@ impl Writer {
                     return Err(StoreError::Refused(format!("webhook {id} has nothing to send again, or has ended")));
                 }
             }
-            Change::Import { site, .. } | Change::Access { site, .. } => {
+            Change::Import { site, .. } | Change::Access { site, .. } | Change::Restored { site, .. } => {
                 site_named(site)?;
             }
             Change::CreateUser(_)
@@ -656,6 +664,14 @@ impl Writer {
         let generation = super::generation(&self.db)?;
         self.db.pragma_update(None, "user_version", generation + 1)?;
         Ok(())
+    }
+}
+
+/// What everyone in a transaction that was undone is told: to wait, unless waiting cannot help.
+fn not_written(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(_) => StoreError::NotWritten(error.to_string()),
+        error => StoreError::Refused(format!("not written: {error}")),
     }
 }
 
