@@ -29,6 +29,8 @@ const ROUTES: &[(&str, &str)] = &[
     ("post", "/v1/sites/{site}/judge"),
     ("get", "/v1/sites/{site}/events"),
     ("get", "/.well-known/gpc.json"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
 ];
 
 fn operations(description: &Value) -> Vec<(String, String, &Value)> {

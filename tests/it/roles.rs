@@ -142,6 +142,8 @@ const ROWS: &[Row] = &[
     ("get", "/assets/{name}", For::All, 200, |world, _| Ask::path(world.asset.clone())),
     ("get", "/docs", For::All, 200, |_, _| Ask::path("/docs")),
     ("get", "/docs.css", For::All, 200, |_, _| Ask::path("/docs.css")),
+    ("get", "/healthz", For::All, 200, |_, _| Ask::path("/healthz")),
+    ("get", "/readyz", For::All, 200, |_, _| Ask::path("/readyz")),
     ("get", "/openapi.json", For::All, 200, |_, _| Ask::path("/openapi.json")),
     ("get", "/v1/sites/{site}/banner.html", For::All, 200, |_, _| Ask::path("/v1/sites/demo/banner.html")),
     ("get", "/v1/sites/{site}/consent.js", For::All, 200, |_, _| Ask::path("/v1/sites/demo/consent.js")),
