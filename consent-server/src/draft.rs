@@ -29,7 +29,10 @@ fn load(file: &Path) -> anyhow::Result<(String, bool)> {
 }
 
 /// Parses a draft of TOML or JSON.
-pub(crate) fn parse(text: &str, json: bool) -> anyhow::Result<Draft> {
+///
+/// # Errors
+/// Where it is not one, and why.
+pub fn parse(text: &str, json: bool) -> anyhow::Result<Draft> {
     Ok(if json { serde_json::from_str(text)? } else { toml::from_str(text)? })
 }
 

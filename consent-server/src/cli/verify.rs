@@ -37,9 +37,12 @@ pub(super) struct Args {
 
 /// What a check comes to, if the file could be read at all.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+pub enum Verdict {
+    /// All of it holds; this is what it says.
     Good(String),
+    /// The proof failed, and this was changed.
     Failed(String),
+    /// It could not be checked, and this is why.
     Unreadable(String),
 }
 
@@ -77,7 +80,11 @@ fn read_checkpoint(path: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn check(file: &mut impl Read, length: u64, key: VerifyingKey, after: Option<String>) -> io::Result<Verdict> {
+/// Checks an export or a receipt of `length` bytes, which is only for showing how far it has come.
+///
+/// # Errors
+/// If reading fails.
+pub fn check(file: &mut impl Read, length: u64, key: VerifyingKey, after: Option<String>) -> io::Result<Verdict> {
     let mut start = Vec::new();
     file.take(RECEIPT.len() as u64).read_to_end(&mut start)?;
     // Put back in front, not sought: the file may be a pipe.
