@@ -1,6 +1,6 @@
 # `make demo` and `make test` do everything on a fresh machine with rustup: set up, build, run.
 .DEFAULT_GOAL := help
-.PHONY: help setup widget build npm demo setup-test test lint schemathesis bench bench-banner clean
+.PHONY: help setup widget build npm demo setup-test test fuzz lint schemathesis bench bench-banner clean
 
 CARGO ?= cargo
 DEMO ?=
@@ -48,6 +48,31 @@ schemathesis: widget ## Look for answers that the API's description does not all
 	@tests/setup build-essential python3 python3-venv
 	$(CARGO) build --locked -p consent-server
 	tests/schemathesis/run
+
+FUZZ_TARGET ?= all
+FUZZ_SECONDS ?= 60
+FUZZ_ALL = cookie notice decision request export checkpoint
+COVERAGE = -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
+# Named, so that build scripts and macros are built without the counters.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_BUILD = $(CARGO) build --quiet --locked --profile fuzz -p consent-fuzz
+
+fuzz: widget ## Look for inputs that break a reader (FUZZ_TARGET=cookie FUZZ_SECONDS=600)
+	@set -e; targets='$(filter-out all,$(FUZZ_TARGET))'; \
+	if command -v c++ >/dev/null; then \
+		RUSTFLAGS='$(COVERAGE)' $(FUZZ_BUILD) --target $(HOST) --target-dir target/coverage --features coverage --bin fuzz-coverage; \
+		mkdir -p tests/fuzz/found; \
+		for target in $${targets:-$(FUZZ_ALL)}; do \
+			mkdir -p target/coverage/corpus/$$target; \
+			FUZZ_TARGET=$$target TERM=dumb target/coverage/$(HOST)/fuzz/fuzz-coverage target/coverage/corpus/$$target \
+				tests/fuzz/corpus/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 -artifact_prefix=tests/fuzz/found/$$target-; \
+		done; \
+	else \
+		echo 'No C++ compiler: mutations are not led by coverage, the engine of cargo test goes on for longer.'; \
+		$(FUZZ_BUILD) --bin fuzz; \
+		TERM=dumb target/fuzz/fuzz $(FUZZ_TARGET) $(FUZZ_SECONDS); \
+	fi
 
 bench: build ## Print speeds and sizes beside the targets
 	$(CARGO) run --locked --release -p consent-tests --bin bench

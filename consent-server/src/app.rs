@@ -73,20 +73,7 @@ pub fn open_with(config: Config, accept_rollback: bool) -> anyhow::Result<App> {
     let options = Options { queue: usize::try_from(config.max_queue).unwrap_or(usize::MAX), accept_rollback };
     let store = Sqlite::open_with(data, Arc::clone(&clock), Arc::clone(&signers) as _, options)
         .with_context(|| format!("cannot open the store in {}", data.display()))?;
-    Ok(App {
-        store: Arc::new(store),
-        clock,
-        signers,
-        data: data.to_owned(),
-        scripts: Compressed::default(),
-        stopping: watch::Sender::new(false),
-        attempts: Attempts::default(),
-        hashing: Semaphore::new(1),
-        counting: Semaphore::new(1),
-        metrics: Metrics::default(),
-        limits: Limits::new(&config),
-        config,
-    })
+    Ok(App::new(config, store, clock, signers))
 }
 
 /// Keeps other servers out of a folder for as long as the answer lives. Commands may be used beside a server.
@@ -101,6 +88,24 @@ pub fn serve_alone(data: &Path) -> anyhow::Result<File> {
 }
 
 impl App {
+    /// The application over a store that is open.
+    pub fn new(config: Config, store: Sqlite, clock: Arc<dyn Clock>, signers: Arc<FileSigners>) -> Self {
+        Self {
+            store: Arc::new(store),
+            clock,
+            signers,
+            data: config.data.clone(),
+            scripts: Compressed::default(),
+            stopping: watch::Sender::new(false),
+            attempts: Attempts::default(),
+            hashing: Semaphore::new(1),
+            counting: Semaphore::new(1),
+            metrics: Metrics::default(),
+            limits: Limits::new(&config),
+            config,
+        }
+    }
+
     /// Passes on that the server is asked to stop.
     pub async fn until(self: Arc<Self>, stop: impl Future<Output = ()>) {
         stop.await;
