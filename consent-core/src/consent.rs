@@ -253,6 +253,25 @@ impl Choice {
     }
 }
 
+/// Why an answer to a notice version, given at a time, does not hold for a category any more.
+#[inline]
+pub(crate) fn lapsed(
+    notice: u32,
+    at: UnixMillis,
+    category: &CategoryOutline,
+    outline: &Outline,
+    now: UnixMillis,
+) -> Option<Open> {
+    // An answer to a version newer than the one in force cannot be judged: as if absent.
+    if notice < category.since || notice > outline.version {
+        Some(Open::Outdated)
+    } else if at.plus_days(outline.renew_after_days) <= now || at.millis() > now.millis().saturating_add(AHEAD_AFTER) {
+        Some(Open::Expired)
+    } else {
+        None
+    }
+}
+
 /// What holds for a subject: the consent that was folded, the notice in force, a time, and the browser's signal.
 ///
 /// Everything that is not known to be granted reads as denied.
@@ -266,7 +285,7 @@ pub struct View<'a> {
 
 /// Why a category must be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Open {
+pub(crate) enum Open {
     Unanswered,
     Expired,
     Outdated,
@@ -381,16 +400,7 @@ impl<'a> View<'a> {
             return Some(Open::Unanswered);
         }
         let Some(choice) = self.consent.choice(category.id.as_str()) else { return Some(Open::Unanswered) };
-        // An answer to a version newer than the one in force cannot be judged: as if absent.
-        if choice.notice < category.since || choice.notice > self.outline.version {
-            Some(Open::Outdated)
-        } else if choice.expires_at(self.outline) <= self.now
-            || choice.at.millis() > self.now.millis().saturating_add(AHEAD_AFTER)
-        {
-            Some(Open::Expired)
-        } else {
-            None
-        }
+        lapsed(choice.notice, choice.at, category, self.outline, self.now)
     }
 
     /// The answer that holds for an optional category, if any does.

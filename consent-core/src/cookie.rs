@@ -6,6 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+#[cfg(feature = "backend")]
+use crate::consent::lapsed;
 use crate::consent::{Choice, Consent, Granted};
 use crate::id::{ChoiceId, SubjectId, cut, sort};
 use crate::outline::{CategoryOutline, Outline};
@@ -14,20 +16,30 @@ use crate::time::UnixMillis;
 /// The longest value, in bytes.
 pub const MAX_LENGTH: usize = 1024;
 
-/// A readable consent cookie.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cookie {
+/// A readable consent cookie, with ids of its own unless it is a `CookieRef`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cookie<Ids = Vec<ChoiceId>> {
     /// The notice version that was answered.
     pub notice: u32,
     /// When, in whole seconds.
     pub decided_at: UnixMillis,
     /// Who; nobody who has only ever refused.
     pub subject: Option<SubjectId>,
-    /// The optional ids that are granted, sorted.
-    pub granted: Vec<ChoiceId>,
+    /// The optional ids that are granted: sorted, or as the cookie lists them.
+    pub granted: Ids,
     /// Flag `s`: the banner said that a signal was on when this was decided.
     pub said: bool,
 }
+
+/// A cookie still in the header that it came in: for a backend that asks at each request whether one thing is granted.
+// The widget leaves it out: a function with a second caller is not inlined into the first, which alone is 50 bytes of it.
+#[cfg(feature = "backend")]
+pub type CookieRef<'a> = Cookie<Listed<'a>>;
+
+/// Valid and different ids as a cookie lists them, joined by `~`.
+#[cfg(feature = "backend")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed<'a>(&'a str);
 
 /// The value is not a consent cookie; it reads as if it were absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +67,11 @@ pub enum Found<'a> {
 /// Looks a cookie up by its exact name. Does not allocate.
 pub fn find<'a>(header: &'a str, name: &str) -> Found<'a> {
     let mut found = Found::Absent;
-    let mut rest = header;
+    let others = Others::than(name);
+    let mut rest = others.skip(header);
     while !rest.is_empty() {
         let (pair, after) = cut(rest, b';').unwrap_or((rest, ""));
-        rest = after;
+        rest = others.skip(after);
         let Some((key, value)) = cut(pair, b'=') else { continue };
         if key.trim_ascii() != name {
             continue;
@@ -71,6 +84,39 @@ pub fn find<'a>(header: &'a str, name: &str) -> Found<'a> {
         }
     }
     found
+}
+
+/// Passes over others' cookies. A backend reads headers that are full of them at every request, so it searches many bytes at once;
+/// the widget has no need to.
+#[cfg(feature = "backend")]
+struct Others<'a>(memchr::memmem::Finder<'a>);
+
+#[cfg(feature = "backend")]
+impl<'a> Others<'a> {
+    fn than(name: &'a str) -> Self {
+        Self(memchr::memmem::Finder::new(name))
+    }
+
+    /// The cookies from the first one on that has the name anywhere in it.
+    fn skip<'b>(&self, cookies: &'b str) -> &'b str {
+        let Some(at) = self.0.find(cookies.as_bytes()) else { return "" };
+        let begin = memchr::memrchr(b';', &cookies.as_bytes()[..at]).map_or(0, |semicolon| semicolon + 1);
+        &cookies[begin..]
+    }
+}
+
+#[cfg(not(feature = "backend"))]
+struct Others;
+
+#[cfg(not(feature = "backend"))]
+impl Others {
+    fn than(_: &str) -> Self {
+        Self
+    }
+
+    fn skip<'b>(&self, cookies: &'b str) -> &'b str {
+        cookies
+    }
 }
 
 /// Decimal digits without sign, space or leading zero.
@@ -93,12 +139,9 @@ fn push_number(text: &mut String, number: u64) {
     text.push(char::from(b'0' + (number % 10) as u8));
 }
 
-impl Cookie {
-    /// Parses a value: exactly six fields, at most [`MAX_LENGTH`] bytes, one spelling for each meaning but the order of the ids.
-    ///
-    /// # Errors
-    /// [`CookieError`] for anything else.
-    pub fn parse(value: &str) -> Result<Self, CookieError> {
+impl<Ids> Cookie<Ids> {
+    /// The grammar of all but the ids.
+    fn of<'a>(value: &'a str, ids: impl FnOnce(&'a str) -> Result<Ids, CookieError>) -> Result<Self, CookieError> {
         if value.len() > MAX_LENGTH {
             return Err(CookieError);
         }
@@ -125,13 +168,23 @@ impl Cookie {
                 "-" => None,
                 text => Some(SubjectId::from_base64url(text).map_err(|_| CookieError)?),
             },
-            granted: parse_granted(granted)?,
+            granted: ids(granted)?,
             said: match flags {
                 "" => false,
                 "s" => true,
                 _ => return Err(CookieError),
             },
         })
+    }
+}
+
+impl Cookie {
+    /// Parses a value: exactly six fields, at most [`MAX_LENGTH`] bytes, one spelling for each meaning but the order of the ids.
+    ///
+    /// # Errors
+    /// [`CookieError`] for anything else.
+    pub fn parse(value: &str) -> Result<Self, CookieError> {
+        Self::of(value, parse_granted)
     }
 }
 
@@ -151,6 +204,57 @@ fn parse_granted(text: &str) -> Result<Vec<ChoiceId>, CookieError> {
     Ok(granted)
 }
 
+#[cfg(feature = "backend")]
+impl<'a> CookieRef<'a> {
+    /// Parses a value as [`Cookie::parse`] does, without allocating.
+    ///
+    /// # Errors
+    /// [`CookieError`] for anything that is not a consent cookie.
+    pub fn read(value: &'a str) -> Result<Self, CookieError> {
+        Self::of(value, Listed::parse)
+    }
+
+    /// Whether this cookie grants a category or service at `now`, while the browser sends a signal or not: what
+    /// [`Cookie::grants`] says, without allocating.
+    pub fn grants(&self, outline: &Outline, choice: &ChoiceId, now: UnixMillis, signal: bool) -> bool {
+        let listed = |id: &str| self.granted.iter().any(|granted| granted == id);
+        let Some(category) = outline.listed(choice) else { return false };
+        if category.necessary {
+            return true;
+        }
+        if lapsed(self.notice, self.decided_at, category, outline, now).is_some()
+            || (signal && category.signals && !self.said)
+        {
+            return false;
+        }
+        match choice.service() {
+            Some(service) if listed(category.id.as_str()) => {
+                category.service(service).is_some_and(|s| s.since <= self.notice)
+            }
+            _ => listed(choice.as_str()),
+        }
+    }
+}
+
+#[cfg(feature = "backend")]
+impl<'a> Listed<'a> {
+    fn parse(text: &'a str) -> Result<Self, CookieError> {
+        let listed = Self(text);
+        for (place, id) in listed.iter().enumerate() {
+            if !ChoiceId::is_valid(id) || listed.iter().take(place).any(|earlier| earlier == id) {
+                return Err(CookieError);
+            }
+        }
+        Ok(listed)
+    }
+
+    /// The ids, in the order of the cookie.
+    pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let ids = if self.0.is_empty() { None } else { Some(self.0.split('~')) };
+        ids.into_iter().flatten()
+    }
+}
+
 impl fmt::Display for Cookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.value())
@@ -160,7 +264,9 @@ impl fmt::Display for Cookie {
 impl Consent {
     /// What a cookie says, under the notice in force: each optional category that its version could answer has its answer, granted
     /// if listed and denied if not. Ids that the notice does not know are ignored. The latest record is not in a cookie.
-    pub fn from_cookie(cookie: &Cookie, outline: &Outline) -> Self {
+    ///
+    /// Only: it proves this device's last act and knows nothing of what was revoked, forgotten or erased elsewhere.
+    pub fn from_cookie_only(cookie: &Cookie, outline: &Outline) -> Self {
         let mut consent = Self { identified: cookie.subject.is_some(), ..Self::default() };
         for category in outline.optional() {
             consent.put(cookie.answer(category));
@@ -242,7 +348,7 @@ impl Cookie {
     }
 
     /// Whether this cookie grants a category or service at `now`, while the browser sends a signal or not: what
-    /// [`Consent::from_cookie`] would say, without reading what was not asked for.
+    /// [`Consent::from_cookie_only`] would say, without reading what was not asked for.
     pub fn grants(&self, outline: &Outline, choice: &ChoiceId, now: UnixMillis, signal: bool) -> bool {
         let mut consent = Consent::default();
         if let Some(category) = outline.category(choice.category()) {

@@ -41,12 +41,8 @@ impl core::error::Error for IdError {}
 
 /// The text before and after the first `separator`, an ASCII character.
 ///
-/// The widget searches by bytes: the searcher behind `str::split_once` is larger than what it is used for. A server, which does
-/// this at every request, searches many bytes at once.
+/// Byte by byte: the texts are short, and the searcher behind `str::split_once` is larger than what the widget would use it for.
 pub(crate) fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
-    #[cfg(feature = "evidence")]
-    let at = memchr::memchr(separator, text.as_bytes())?;
-    #[cfg(not(feature = "evidence"))]
     let at = text.bytes().position(|byte| byte == separator)?;
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
@@ -116,11 +112,16 @@ impl ChoiceId {
     /// # Errors
     /// [`IdError::Choice`] if either part is not a [`Name`].
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        let valid = match cut(text, b':') {
+        if Self::is_valid(text) { Ok(Self(text.to_owned())) } else { Err(IdError::Choice) }
+    }
+
+    /// Whether a text is such an id.
+    #[inline]
+    pub(crate) fn is_valid(text: &str) -> bool {
+        match cut(text, b':') {
             Some((category, service)) => is_name(category) && is_name(service),
             None => is_name(text),
-        };
-        if valid { Ok(Self(text.to_owned())) } else { Err(IdError::Choice) }
+        }
     }
 
     /// The choice that is one service of a category.

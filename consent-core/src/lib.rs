@@ -4,7 +4,8 @@
 //! browser run the same rules and a test can run them both with the same histories.
 //!
 //! Always there, `no_std` with `alloc` (this is what the widget carries): [`id`], [`time`], [`outline`], [`decision`], [`consent`],
-//! [`cookie`]. With the feature `evidence` (the server, auditors): notices with their texts and lint, the canonical bytes of a
+//! [`cookie`]. With the feature `backend`: fast search in headers, and an outline read from the notice that the service publishes.
+//! With the feature `evidence` (the server, auditors): notices with their texts and lint, the canonical bytes of a
 //! record, the Merkle tree, signed checkpoints, receipts and exports.
 //!
 //! ```
@@ -12,7 +13,7 @@
 //!
 //! let outline = Outline::builder(1).necessary("functional").optional("statistics").build()?;
 //! let cookie = Cookie::parse("1.1.1700000000.AAAAAAAAQACAAAAAAAAAAQ.statistics.")?;
-//! let consent = Consent::from_cookie(&cookie, &outline);
+//! let consent = Consent::from_cookie_only(&cookie, &outline);
 //! let at = UnixMillis::from_seconds(1_700_000_060);
 //! assert!(consent.view(&outline, at, false).granted(&ChoiceId::parse("statistics")?));
 //! # Ok::<(), Box<dyn core::error::Error>>(())

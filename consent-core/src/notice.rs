@@ -1608,6 +1608,12 @@ pub(crate) mod tests {
     fn the_page_gets_the_fields_it_codes_against() {
         let notice = first();
         let json = serde_json::to_value(notice.for_language(&language("en"))).unwrap();
+        assert_eq!(
+            Outline::from_notice(json.to_string().as_bytes()).unwrap(),
+            notice.outline(),
+            "all that a backend judges by"
+        );
+        assert!(Outline::from_notice(b"{}").is_err());
         let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(
             keys(&json),

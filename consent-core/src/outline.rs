@@ -86,6 +86,78 @@ impl Outline {
     }
 }
 
+/// Why the answer to `GET …/notice` is not one that can be judged by.
+#[cfg(feature = "backend")]
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum NoticeError {
+    /// It is not JSON, or a field is missing or of the wrong kind.
+    Json(serde_json::Error),
+    /// An id in it does not follow its grammar.
+    Id(IdError),
+}
+
+#[cfg(feature = "backend")]
+impl core::fmt::Display for NoticeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Json(error) => write!(f, "not a notice: {error}"),
+            Self::Id(error) => write!(f, "not a notice: an id in it {error}"),
+        }
+    }
+}
+
+#[cfg(feature = "backend")]
+impl core::error::Error for NoticeError {}
+
+#[cfg(feature = "backend")]
+mod published {
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
+    use super::{NoticeError, Outline};
+
+    #[derive(serde::Deserialize)]
+    struct Notice {
+        version: u32,
+        renew_after_days: u16,
+        categories: Vec<Category>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Category {
+        id: String,
+        necessary: bool,
+        signals: bool,
+        since: u32,
+        services: Vec<Service>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Service {
+        id: String,
+        since: u32,
+    }
+
+    impl Outline {
+        /// Reads what the rules need from the answer to `GET /v1/sites/{site}/notice`, in any language.
+        ///
+        /// # Errors
+        /// [`NoticeError`]. Nothing can be judged by such an answer, so nothing optional is granted.
+        pub fn from_notice(json: &[u8]) -> Result<Self, NoticeError> {
+            let notice: Notice = serde_json::from_slice(json).map_err(NoticeError::Json)?;
+            let mut builder = Self::builder(notice.version).renew_after_days(notice.renew_after_days);
+            for category in notice.categories {
+                builder = builder.category(&category.id, category.necessary, category.signals, category.since);
+                for service in category.services {
+                    builder = builder.service(&service.id, service.since);
+                }
+            }
+            builder.build().map_err(NoticeError::Id)
+        }
+    }
+}
+
 /// Builds an [`Outline`] from texts; the first bad id is reported at the end.
 #[derive(Debug)]
 pub struct Builder {

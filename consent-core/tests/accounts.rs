@@ -318,8 +318,8 @@ fn a_request_is_authorized_by_cookie_and_records_together() {
         said: false,
     };
     let both = cookie(true, &["marketing", "statistics"]);
-    let yes = Consent::from_cookie(&both, &outline);
-    let no = Consent::from_cookie(&cookie(true, &[]), &outline);
+    let yes = Consent::from_cookie_only(&both, &outline);
+    let no = Consent::from_cookie_only(&cookie(true, &[]), &outline);
     let gone = Consent { forgotten: true, ..Consent::default() };
     for (name, cookie, held, account, id, signal, want) in [
         ("all agree", Some(&both), Some(&yes), None, "statistics", false, true),

@@ -2,7 +2,7 @@
 //! decisions on several notice versions, by every method, with odd clocks.
 
 use consent_core::consent::{Act, Consent, Effect, Status};
-use consent_core::cookie::{Cookie, Found, find};
+use consent_core::cookie::{Cookie, CookieRef, Found, find};
 use consent_core::decision::{Answer, Decision, DecisionError, Layer, Method, Signals};
 use consent_core::id::{ChoiceId, RecordId, SubjectId};
 use consent_core::outline::Outline;
@@ -335,9 +335,10 @@ proptest! {
     fn a_cookie_from_the_future_does_not_hold(ahead in 301..400 * 86_400i64, now in 0..T0) {
         let outline = outline(1);
         let now = UnixMillis::new(now);
-        let cookie = Cookie::parse(&format!("1.1.{}.-.statistics.", now.seconds() + ahead)).unwrap();
-        prop_assert!(!cookie.grants(&outline, &choice("statistics"), now, false));
-        prop_assert_eq!(Consent::from_cookie(&cookie, &outline).view(&outline, now, false).status(), Status::Expired);
+        let value = format!("1.1.{}.-.statistics.", now.seconds() + ahead);
+        prop_assert!(!CookieRef::read(&value).unwrap().grants(&outline, &choice("statistics"), now, false));
+        let cookie = Cookie::parse(&value).unwrap();
+        prop_assert_eq!(Consent::from_cookie_only(&cookie, &outline).view(&outline, now, false).status(), Status::Expired);
     }
 
     /// Rule 4: a version that is material for a category closes it and asks it again; the others keep their answer and date.
@@ -491,6 +492,22 @@ proptest! {
         }
     }
 
+    /// A cookie is what stands before the first `=` of what stands between two `;`, without the blanks around either side.
+    #[test]
+    fn cookies_are_found_by_their_exact_name(
+        header in "([ab\t ]{0,3}[=; ]{0,2}){0,12}", name in prop_oneof![4 => "a|ab", 1 => "[ab=; ]{0,3}"],
+    ) {
+        let pairs = header.split(';').filter_map(|pair| pair.split_once('='));
+        let mut values: Vec<&str> = pairs.filter(|(key, _)| key.trim_ascii() == name).map(|(_, value)| value.trim_ascii()).collect();
+        values.dedup();
+        let want = match values.as_slice() {
+            [] => Found::Absent,
+            [value] => Found::One(value),
+            _ => Found::Differing,
+        };
+        prop_assert_eq!(find(&header, &name), want);
+    }
+
     /// The cookie never says more than what holds, at no time, and says all of it once every category is answered.
     #[test]
     fn the_cookie_says_what_holds(
@@ -500,15 +517,22 @@ proptest! {
         let outline = outline(version);
         let subject = consent.identified.then(|| SubjectId::from_random(subject));
         let Some(cookie) = consent.to_cookie(&outline, subject, now) else { return Ok(()) };
-        prop_assert_eq!(Cookie::parse(&cookie.value()), Ok(cookie.clone()));
+        let value = cookie.value();
+        prop_assert_eq!(Cookie::parse(&value), Ok(cookie.clone()));
+        // The answers do not depend on the order in which a cookie lists its ids.
+        let turned: Vec<&str> = cookie.granted.iter().rev().map(ChoiceId::as_str).collect();
+        let value = value.replace(&cookie.granted.iter().map(ChoiceId::as_str).collect::<Vec<_>>().join("~"), &turned.join("~"));
+        prop_assert_eq!(Cookie::parse(&value), Ok(cookie.clone()));
+        let unread = CookieRef::read(&value).unwrap();
         let at = UnixMillis::new(now.millis() + later);
-        let read = Consent::from_cookie(&cookie, &outline);
+        let read = Consent::from_cookie_only(&cookie, &outline);
         let said = read.view(&outline, at, signal).granted_ids();
         // Not only what it lists: a category stands for services, and must not for one that was never asked about.
         for id in IDS.map(choice) {
             let granted = consent.view(&outline, at, signal).granted(&id);
             prop_assert!(granted || !read.view(&outline, at, signal).granted(&id), "{id}: {cookie}");
             prop_assert_eq!(cookie.grants(&outline, &id, at, signal), read.view(&outline, at, signal).granted(&id));
+            prop_assert_eq!(unread.grants(&outline, &id, at, signal), read.view(&outline, at, signal).granted(&id));
         }
         let first = &consent.choices[0];
         let alike = consent.choices.iter().all(|c| c.at == first.at && c.said == first.said);

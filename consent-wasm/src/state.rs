@@ -69,7 +69,7 @@ impl Device {
         match Cookie::parse(value) {
             Ok(cookie) => {
                 self.subject = cookie.subject;
-                self.consent = Consent::from_cookie(&cookie, &self.outline);
+                self.consent = Consent::from_cookie_only(&cookie, &self.outline);
                 false
             }
             Err(_) => true,

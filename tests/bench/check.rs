@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use consent_core::cookie::{self, Cookie, Found};
+use consent_core::cookie::{self, CookieRef, Found};
 use consent_core::id::ChoiceId;
 use consent_core::outline::Outline;
 use consent_core::time::UnixMillis;
@@ -36,7 +36,7 @@ fn outline() -> Outline {
 /// May this category be used? Validity, version and signal included.
 fn granted(header: &str, outline: &Outline, category: &ChoiceId, now: UnixMillis, signal: bool) -> bool {
     let Found::One(value) = cookie::find(header, "consent") else { return false };
-    let Ok(cookie) = Cookie::parse(value) else { return false };
+    let Ok(cookie) = CookieRef::read(value) else { return false };
     cookie.grants(outline, category, now, signal)
 }
 

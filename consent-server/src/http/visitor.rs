@@ -35,7 +35,7 @@ impl Visitor {
     /// How the consent in the cookie stands, and what is granted by it.
     pub(super) fn stands(&self, published: &Published, now: UnixMillis) -> (Status, Vec<String>) {
         let Some(cookie) = &self.cookie else { return (Status::None, Vec::new()) };
-        let consent = Consent::from_cookie(cookie, &published.outline);
+        let consent = Consent::from_cookie_only(cookie, &published.outline);
         let view = consent.view(&published.outline, now, self.signals.on());
         (view.status(), view.granted_ids().iter().map(ToString::to_string).collect())
     }

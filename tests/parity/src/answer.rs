@@ -174,7 +174,7 @@ fn tell_parsed(out: &mut String, value: &str, outline: &Outline, now: UnixMillis
         Ok(cookie) => {
             line(out, "read", format_args!("{cookie:?}"));
             line(out, "written", cookie.value());
-            let consent = Consent::from_cookie(&cookie, outline);
+            let consent = Consent::from_cookie_only(&cookie, outline);
             line(out, "holds", format_args!("{consent:?}"));
             tell_view(out, &consent.view(outline, now, signal), outline, &cookie.granted);
         }
