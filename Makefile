@@ -38,6 +38,8 @@ lint: setup widget ## Check format and lints
 	$(CARGO) clippy --locked --workspace --exclude widget-pack --all-targets -- -D warnings
 	$(CARGO) clippy --locked --profile pack -p widget-pack --all-targets -- -D warnings
 	$(CARGO) build --locked -p consent-core --no-default-features --target wasm32-unknown-unknown
+	$(CARGO) check --locked -p consent-tower --no-default-features
+	$(CARGO) check --locked -p consent-tower --features tls
 
 test: setup-test widget ## Run every test
 	$(CARGO) build --locked -p consent-server
