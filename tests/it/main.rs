@@ -9,6 +9,7 @@ mod durability;
 mod events;
 mod faults;
 mod import;
+mod examples;
 mod layers;
 mod limits;
 mod lint_page;

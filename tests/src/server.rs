@@ -26,16 +26,25 @@ pub fn binary() -> PathBuf {
         assert!(path.is_file(), "CONSENT_BIN names {}, which is not a file", path.display());
         return path;
     }
+    built("consent", "-p consent-server")
+}
+
+/// The example of this name, as `cargo test --workspace` builds it.
+///
+/// # Panics
+/// If it is not there.
+pub fn example(name: &str) -> PathBuf {
+    built(&format!("examples/{name}"), &format!("-p examples --example {name}"))
+}
+
+/// A program in the folder of what cargo builds.
+fn built(name: &str, how: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the system says where the running test is");
     let folder = test.parent().and_then(Path::parent).expect("a test is in target/PROFILE/deps");
-    let path = folder.join("consent");
-    assert!(
-        path.is_file(),
-        "{} is not there: build it with `cargo build -p consent-server`, or name another in CONSENT_BIN",
-        path.display()
-    );
+    let path = folder.join(name);
+    assert!(path.is_file(), "{} is not there: build it with `cargo build {how}`", path.display());
     if let Some(newer) = newer_source(&path) {
-        eprintln!("note: {} is older than {newer}: `cargo build -p consent-server`", path.display());
+        eprintln!("note: {} is older than {newer}: `cargo build {how}`", path.display());
     }
     path
 }
@@ -85,6 +94,7 @@ pub struct Demo {
     preset: Option<&'static str>,
     data: Option<PathBuf>,
     temporary: bool,
+    listen: Option<SocketAddr>,
     args: Vec<String>,
 }
 
@@ -107,6 +117,13 @@ impl Demo {
     #[must_use]
     pub fn temporary(mut self) -> Self {
         self.temporary = true;
+        self
+    }
+
+    /// At this address instead of a free one: that of a server which has ended.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = Some(address);
         self
     }
 
@@ -172,8 +189,9 @@ impl TestServer {
             (Some(folder.path().join("data")), Some(folder))
         };
         let stderr = tempfile::tempfile().expect("a temporary file can be made");
+        let listen = demo.listen.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
         let mut child = Command::new(binary())
-            .args(["demo", "--json", "--listen", "127.0.0.1:0", "--preset", demo.preset.unwrap_or("notice")])
+            .args(["demo", "--json", "--listen", &listen, "--preset", demo.preset.unwrap_or("notice")])
             .args(&demo.args)
             .args(data.iter().flat_map(|data| [OsStr::new("--data"), data.as_os_str()]))
             .env_remove("CONSENT_LOG")

@@ -2,7 +2,7 @@
 //!
 //! A cookie proves only this device's last act. Where it matters what was revoked elsewhere, ask the service.
 
-use consent_core::cookie::{Cookie, Found, find};
+use consent_core::cookie::{CookieRef, Found, find};
 use consent_core::id::ChoiceId;
 use consent_core::outline::Outline;
 use consent_core::time::UnixMillis;
@@ -12,7 +12,7 @@ fn may_count(outline: &Outline, cookie_header: &str, signal: bool, now: UnixMill
     let (Found::One(value), Ok(statistics)) = (find(cookie_header, "consent"), ChoiceId::parse("statistics")) else {
         return false;
     };
-    let Ok(cookie) = Cookie::parse(value) else { return false };
+    let Ok(cookie) = CookieRef::read(value) else { return false };
     cookie.grants(outline, &statistics, now, signal)
 }
 
