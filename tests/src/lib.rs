@@ -13,5 +13,4 @@ pub use api::{Answer, Api, DecisionBody, ORIGIN, new_id, new_subject};
 pub use clock::{DAY, FixedClock, days_ago, now};
 pub use log::{CheckedLog, LogReader, Tampered, check_log, log_size, open_rows, root_of};
 pub use serve::{Installed, SHOP, Serving};
-pub use server::{Demo, TestServer, binary, consent, wait_until};
 pub use server::{Demo, TestServer, binary, consent, example, wait_until};

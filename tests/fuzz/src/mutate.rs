@@ -86,7 +86,7 @@ fn raw(mut bytes: Vec<u8>, other: &[u8], words: &[&str], rng: &mut Rng) -> Vec<u
     let (at, to) = range(bytes.len(), rng);
     match rng.below(8) {
         0 | 1 if !bytes.is_empty() => bytes[at.min(to.saturating_sub(1))] ^= 1 << rng.below(8),
-        2 if !bytes.is_empty() => bytes[at.min(to.saturating_sub(1))] = rng.next().to_le_bytes()[0],
+        2 if !bytes.is_empty() => bytes[at.min(to.saturating_sub(1))] = rng.number().to_le_bytes()[0],
         3 => drop(bytes.drain(at..to)),
         4 => bytes.truncate(at),
         5 => {

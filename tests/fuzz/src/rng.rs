@@ -11,7 +11,7 @@ impl Rng {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,8 +21,7 @@ impl Rng {
 
     /// A number below `end`, and 0 if that is 0.
     pub fn below(&mut self, end: usize) -> usize {
-        // The remainder is below `end`, which is a usize.
-        self.next().checked_rem(end as u64).unwrap_or(0) as usize
+        self.number().checked_rem(end as u64).and_then(|rest| usize::try_from(rest).ok()).unwrap_or(0)
     }
 
     /// One of them.

@@ -1,7 +1,7 @@
 //! The consent cookie and the `Cookie` header, from any browser.
 
 use consent_core::consent::Consent;
-use consent_core::cookie::{Cookie, Found, MAX_LENGTH, find};
+use consent_core::cookie::{Cookie, CookieRef, Found, MAX_LENGTH, find};
 use consent_core::id::ChoiceId;
 use consent_core::outline::Outline;
 use consent_core::time::UnixMillis;
@@ -83,7 +83,9 @@ fn value(text: &str) -> bool {
     if subject == "-" || read.is_ok() {
         assert_eq!(read.is_ok(), other, "{text:?}");
     }
-    let Ok(cookie) = read else { return false };
+    let borrowed = CookieRef::read(text);
+    assert_eq!(borrowed.is_ok(), read.is_ok(), "{text:?}");
+    let (Ok(cookie), Ok(borrowed)) = (read, borrowed) else { return false };
     assert_eq!(cookie.subject.is_none(), subject == "-");
 
     let printed = cookie.value();
@@ -96,7 +98,7 @@ fn value(text: &str) -> bool {
     assert_eq!(ids(text), ids(&printed), "nothing is granted that was not written");
     assert_eq!(printed.len(), text.len(), "one spelling");
     for outline in outlines() {
-        grants(&cookie, &outline);
+        grants(&cookie, &borrowed, &outline);
     }
     true
 }
@@ -125,9 +127,9 @@ fn is_grammatical(fields: &[&str]) -> bool {
         && matches!(fields[5], "" | "s")
 }
 
-/// What is granted is in the cookie, in time, and of a version that was asked; and both ways of asking agree.
-fn grants(cookie: &Cookie, outline: &Outline) {
-    let consent = Consent::from_cookie(cookie, outline);
+/// What is granted is in the cookie, in time, and of a version that was asked; and all ways of asking agree.
+fn grants(cookie: &Cookie, borrowed: &CookieRef<'_>, outline: &Outline) {
+    let consent = Consent::from_cookie_only(cookie, outline);
     let decided = cookie.decided_at.millis();
     let lives = i64::from(outline.renew_after_days) * DAY;
     let choices = outline.categories.iter().flat_map(|category| {
@@ -143,6 +145,7 @@ fn grants(cookie: &Cookie, outline: &Outline) {
             for choice in &choices {
                 let granted = view.granted(choice);
                 assert_eq!(granted, cookie.grants(outline, choice, now, signal), "{cookie} about {choice}");
+                assert_eq!(granted, borrowed.grants(outline, choice, now, signal), "{cookie} about {choice}");
                 let category = outline.category(choice.category()).expect("it is from the outline");
                 if category.necessary {
                     continue;
