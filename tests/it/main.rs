@@ -14,6 +14,7 @@ mod layers;
 mod limits;
 mod lint_page;
 mod malformed;
+mod migrations;
 mod nginx;
 mod openapi;
 mod operation;
