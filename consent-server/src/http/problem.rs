@@ -11,9 +11,6 @@ use utoipa::ToSchema;
 use crate::limits::Limited;
 use crate::store::{DecideError, LinkError, StoreError};
 
-/// The member that says when to ask again.
-const RETRY_AFTER: &str = "retry_after_seconds";
-
 /// A problem detail.
 ///
 /// # Standards
@@ -32,8 +29,9 @@ pub struct Problem {
     /// Where in the request: a JSON pointer, a header or a parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
-    /// The seconds to wait, which go into a header.
-    #[serde(skip)]
+    /// The seconds to wait: as many as `Retry-After` says.
+    #[serde(rename = "retry_after_seconds", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u16>, minimum = 1)]
     pub retry_after: Option<NonZeroU16>,
     /// More, depending on the kind.
     #[serde(flatten)]
@@ -99,7 +97,7 @@ impl Problem {
 
     /// 503: waiting helps.
     pub fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again", detail)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again", detail).wait(1)
     }
 
     /// 409: it does not fit what is there.
@@ -114,18 +112,17 @@ impl Problem {
     pub fn limited(limited: Limited) -> Self {
         let detail = format!("try again in {} s", limited.retry_after_seconds);
         Self::new(StatusCode::TOO_MANY_REQUESTS, "limited", "Too many requests", detail)
+            .wait(u16::try_from(limited.retry_after_seconds).unwrap_or(u16::MAX))
             .with("limit", limited.class.as_str())
             .with("burst", limited.burst)
             .with("window_seconds", limited.window_seconds)
-            .with(RETRY_AFTER, limited.retry_after_seconds)
     }
 
-    /// The headers of a 429.
-    fn limit_headers(&self, headers: &mut HeaderMap) {
+    /// What a rate limit says beside `Retry-After`.
+    fn limit_headers(&self, after: NonZeroU16, headers: &mut HeaderMap) {
         let number = |name: &str| self.more.get(name).and_then(Value::as_u64).unwrap_or(1);
-        let name = self.more.get("limit").and_then(Value::as_str).unwrap_or_default();
-        let (after, burst, window) = (number(RETRY_AFTER), number("burst"), number("window_seconds"));
-        headers.insert(header::RETRY_AFTER, after.into());
+        let Some(name) = self.more.get("limit").and_then(Value::as_str) else { return };
+        let (burst, window) = (number("burst"), number("window_seconds"));
         for (header, value) in [
             ("ratelimit-policy", format!("\"{name}\";q={burst};w={window}")),
             ("ratelimit", format!("\"{name}\";r=0;t={after}")),
@@ -154,13 +151,9 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(seconds) =
-            self.retry_after.or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(NonZeroU16::MIN))
-        {
+        if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.get()));
-        }
-        if self.more.contains_key("limit") {
-            self.limit_headers(headers);
+            self.limit_headers(seconds, headers);
         }
         response
     }
