@@ -88,6 +88,10 @@ settings! {
     limit_reads_per_minute: u32 = 300,
     /// How many of them may come at once.
     limit_reads_burst: u32 = 100,
+    /// Questions per minute about one visitor of a site, by a reverse proxy; 0 for no limit.
+    limit_authorize_per_minute: u32 = 6000,
+    /// How many of them may come at once.
+    limit_authorize_burst: u32 = 1000,
     /// Decisions per minute of all clients of a site together; 0 for no limit.
     limit_site_decisions_per_minute: u32 = 60_000,
     /// Requests per second of one API key; 0 for no limit.
@@ -198,6 +202,7 @@ impl Loaded {
             ("max_queue", config.max_queue.into()),
             ("limit_decisions_burst", config.limit_decisions_burst.into()),
             ("limit_reads_burst", config.limit_reads_burst.into()),
+            ("limit_authorize_burst", config.limit_authorize_burst.into()),
         ];
         for (key, value) in at_least_1 {
             if value == 0 {

@@ -63,6 +63,8 @@ pub enum Class {
     Decisions,
     /// Reads of one client at one site.
     Reads,
+    /// Questions about the requests of one visitor of a site, asked by a reverse proxy.
+    Authorize,
     /// Decisions of all clients of a site.
     SiteDecisions,
     /// Requests of one API key.
@@ -71,13 +73,14 @@ pub enum Class {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Decisions, Self::Reads, Self::SiteDecisions, Self::Key];
+    pub const ALL: [Self; 5] = [Self::Decisions, Self::Reads, Self::Authorize, Self::SiteDecisions, Self::Key];
 
     /// Its name in headers and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Decisions => "decisions",
             Self::Reads => "reads",
+            Self::Authorize => "authorize",
             Self::SiteDecisions => "site-decisions",
             Self::Key => "key",
         }
@@ -123,6 +126,7 @@ impl Shard {
 pub struct Limits {
     decisions: Rate,
     reads: Rate,
+    authorize: Rate,
     site_decisions: Rate,
     key: Rate,
     begin: Instant,
@@ -141,6 +145,7 @@ impl Limits {
         Self {
             decisions: Rate::new(config.limit_decisions_per_minute, minute, config.limit_decisions_burst),
             reads: Rate::new(config.limit_reads_per_minute, minute, config.limit_reads_burst),
+            authorize: Rate::new(config.limit_authorize_per_minute, minute, config.limit_authorize_burst),
             site_decisions: Rate::new(
                 config.limit_site_decisions_per_minute,
                 minute,
@@ -177,6 +182,17 @@ impl Limits {
     pub fn read(&self, site: &str, client: Option<IpAddr>) -> Result<(), Limited> {
         match client {
             Some(client) => self.client(Class::Reads, self.reads, site, client, self.begin.elapsed()),
+            None => Ok(()),
+        }
+    }
+
+    /// A question about a visitor's request.
+    ///
+    /// # Errors
+    /// [`Limited`] if there were too many about this visitor.
+    pub fn authorize(&self, site: &str, visitor: Option<IpAddr>) -> Result<(), Limited> {
+        match visitor {
+            Some(visitor) => self.client(Class::Authorize, self.authorize, site, visitor, self.begin.elapsed()),
             None => Ok(()),
         }
     }

@@ -226,3 +226,43 @@ fn connections_beyond_the_limit_wait_until_one_ends() {
     next.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"HTTP/1.1 200 OK");
 }
+
+/// A reverse proxy asks `authorize` for everybody: the visitors that it names are limited, each alone, and it is not.
+#[test]
+fn a_reverse_proxy_that_asks_for_visitors_is_not_one_client() {
+    let installed = Installed::new();
+    let limits = "limit_authorize_per_minute = 1\nlimit_authorize_burst = 4\n";
+    let serving = installed.serve(limits);
+    let api = installed.api(&serving);
+    let cookie = decide(&api, "203.0.113.9", &grant(new_subject())).expect(201).cookie().unwrap();
+    let ask = |api: &Api, visitor: &str| api.authorize(&cookie, "statistics", &[("x-forwarded-for", visitor)]);
+    for visitor in 0..50 {
+        ask(&api, &format!("198.51.100.{visitor}")).expect(204);
+    }
+    let (passed, answer) = until_limited(20, || ask(&api, "203.0.113.7"));
+    assert_eq!((passed, &answer.problem()["limit"]), (4, &"authorize".into()));
+    assert!(!answer.header("retry-after").is_empty());
+    // What a visitor says about itself stands left of what the proxy says.
+    ask(&api, "198.51.100.99, 203.0.113.7").expect(429);
+    ask(&api, "203.0.113.8").expect(204);
+    // A proxy that names nobody is not limited for all of them.
+    for _ in 0..20 {
+        api.authorize(&cookie, "statistics", &[]).expect(204);
+    }
+    // Reading and deciding are counted apart.
+    decide(&api, "203.0.113.7", &grant(new_subject())).expect(201);
+    assert!(!serving.logged().contains("trusted_proxies"), "{}", serving.logged());
+    drop(serving);
+
+    // Nobody said that it is a proxy: then it is a client, whatever it says, and the operator can read why.
+    let serving = installed.serve(&format!("{limits}trusted_proxies = []\n"));
+    let api = installed.api(&serving);
+    let mut visitor = 0;
+    let (passed, _) = until_limited(20, || {
+        visitor += 1;
+        ask(&api, &format!("198.51.100.{visitor}"))
+    });
+    assert_eq!(passed, 4);
+    wait_until("the operator to be told", || serving.logged().contains("trusted_proxies"));
+    assert!(!serving.logged().contains("198.51.100"), "{}", serving.logged());
+}

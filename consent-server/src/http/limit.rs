@@ -1,7 +1,7 @@
 //! Who is asked to wait.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::HeaderMap;
@@ -53,6 +53,24 @@ pub(super) fn refuse(app: &App, limited: Limited) -> Problem {
 pub(super) fn decision(app: &App, site: &Site, headers: &HeaderMap, decision: &NewDecision) -> Result<(), Problem> {
     let Err(limited) = app.limits.decision(site.id.as_str(), client(app, headers)) else { return Ok(()) };
     if withdraws(app, site, decision) { Ok(()) } else { Err(refuse(app, limited)) }
+}
+
+/// Whether a reverse proxy may ask about a visitor's request now. The visitor is who asks too often, not the proxy that asks for all of
+/// them: it is limited itself only if nobody said that it is one, and the operator is told that, once.
+///
+/// # Errors
+/// 429.
+pub(super) fn authorize(app: &App, site: &Site, headers: &HeaderMap) -> Result<(), Problem> {
+    static TOLD: Once = Once::new();
+    let visitor = client(app, headers);
+    let Err(limited) = app.limits.authorize(site.id.as_str(), visitor) else { return Ok(()) };
+    if visitor == PEER.try_with(|peer| peer.ip().to_canonical()).ok() {
+        TOLD.call_once(|| {
+            tracing::warn!(site = %site.id, "authorize was asked too often at {} by a peer for itself: a reverse proxy belongs \
+                into trusted_proxies and has to name its visitors", site.id);
+        });
+    }
+    Err(refuse(app, limited))
 }
 
 /// Whether a decision is of a subject that the store knows, and grants nothing that is not granted now.

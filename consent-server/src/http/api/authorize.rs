@@ -13,9 +13,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::app::App;
-use crate::http::object;
 use crate::http::problem::Problem;
 use crate::http::visitor::Visitor;
+use crate::http::{limit, object};
 use crate::store::{Site, Store};
 
 /// How many different mistakes are told to the operator. Anybody can make some, and a log that fills tells nothing.
@@ -48,8 +48,8 @@ impl Asked {
 ///
 /// For a reverse proxy, which passes the visitor's own `Cookie`, `Sec-GPC` and `DNT` on; `Authorization` is the visitor's too, and not
 /// looked at. 204 only if the cookie grants the category, the records of its subject do, and those of the account it is linked to.
-/// All else is 403, also a question that is wrong, since a proxy takes other answers for a failure; and while the store cannot
-/// answer, 503. No key: whoever asks learns what their own cookie may have.
+/// All else is 403, also a question that is wrong, since a proxy takes other answers for a failure; while the store cannot
+/// answer, 503; and 429 for a visitor with too many requests, whom the proxy names (`trusted_proxies`). No key: whoever asks learns what their own cookie may have.
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/authorize",
@@ -58,6 +58,7 @@ impl Asked {
     responses(
         (status = 204, description = "Granted"),
         (status = 403, description = "Not granted, or there is no such site or category", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many questions about this visitor: deny, and wait as Retry-After says", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again, and deny meanwhile", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -71,6 +72,7 @@ pub(in crate::http) async fn authorize(
     let Some(site) = registry.site(&site) else {
         return Err(wrong("unknown-site", format!("there is no site \"{site}\"")));
     };
+    limit::authorize(&app, site, &headers)?;
     let Query(asked) = query.map_err(|error| wrong("malformed", error.body_text()))?;
     let Some(published) = site.notice() else {
         return Err(wrong("unknown-category", format!("the site {} has no notice", site.id)));
