@@ -140,6 +140,17 @@ fn a_cursor_that_is_none_and_one_of_a_longer_log_are_refused() {
     };
     let problem = feed(&api, &format!("?after={beyond}")).expect(422).problem();
     assert_eq!((&problem["type"], &problem["pointer"]), (&json!("/problems/cursor-ahead"), &json!("after")));
+    // What its detail says is the way on: from the beginning, or from now.
+    let grant = DecisionBody::save(&["statistics"]);
+    let now = feed(&api, "?after=now").expect(200).json();
+    api.decide(&grant).expect(201);
+    for again in [String::new(), format!("?after={}", now["next"].as_str().unwrap())] {
+        let page = feed(&api, &again).expect(200).json();
+        let events = page["events"].as_array().unwrap();
+        assert_eq!((events.len(), &events[0]["id"]), (1, &grant.0["id"]), "{again}");
+        let rest = feed(&api, &format!("?after={}", page["next"].as_str().unwrap())).expect(200).json();
+        assert_eq!((&rest["events"], &rest["more"]), (&json!([]), &json!(false)));
+    }
     for (query, pointer) in [
         ("?after=", "after"),
         ("?after=Now", "after"),

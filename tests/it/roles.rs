@@ -223,6 +223,23 @@ const ROWS: &[Row] = &[
     ("delete", "/v1/sites/{site}/users/{id}", For::Admins, 204, |world, _| {
         Ask::path(format!("/v1/sites/demo/users/{}", world.new_user()))
     }),
+    ("get", "/v1/sites/{site}/webhooks", For::Admins, 200, |_, _| Ask::path("/v1/sites/demo/webhooks")),
+    ("post", "/v1/sites/{site}/webhooks", For::Admins, 201, |_, _| {
+        Ask::json("/v1/sites/demo/webhooks", &json!({ "url": "https://receiver.example/consent" }))
+    }),
+    ("get", "/v1/sites/{site}/webhooks/{id}", For::Admins, 200, |world, _| {
+        Ask::path(format!("/v1/sites/demo/webhooks/{}", world.webhook))
+    }),
+    ("delete", "/v1/sites/{site}/webhooks/{id}", For::Admins, 204, |world, _| {
+        Ask::path(format!("/v1/sites/demo/webhooks/{}", world.new_webhook()))
+    }),
+    // Nothing was given up: there is nothing to send again, which only who may is told.
+    ("post", "/v1/sites/{site}/webhooks/{id}/redeliver", For::Admins, 409, |world, _| {
+        Ask::json(format!("/v1/sites/demo/webhooks/{}/redeliver", world.webhook), &json!({}))
+    }),
+    ("get", "/v1/sites/{site}/webhooks/{id}/deliveries", For::Officers, 200, |world, _| {
+        Ask::path(format!("/v1/sites/demo/webhooks/{}/deliveries", world.webhook))
+    }),
     // A browser says where the page is from that asks: only what has no browser may leave it out.
     ("post", "/v1/session", For::All, 201, |_, _| {
         Ask::json("/v1/session", &json!({ "user": "table-login", "password": PASSWORD }))
@@ -241,6 +258,7 @@ struct World {
     asset: String,
     settings: Value,
     draft: Value,
+    webhook: String,
     count: AtomicU32,
     server: TestServer,
 }
@@ -253,6 +271,12 @@ fn create_user(api: &Api, admin: &str, site: &str, role: &str, name: &str) -> St
     let body = json!({ "name": name, "role": role, "password": PASSWORD });
     let user = api.post_as(admin, &format!("/v1/sites/{site}/users"), &body).expect(201).json();
     user["user"]["id"].as_str().unwrap().to_owned()
+}
+
+fn create_webhook(api: &Api, admin: &str, site: &str) -> String {
+    let body = json!({ "url": "https://receiver.example/consent" });
+    let made = api.post_as(admin, &format!("/v1/sites/{site}/webhooks"), &body).expect(201).json();
+    made["webhook"]["id"].as_str().unwrap().to_owned()
 }
 
 /// Logs in; the cookie as it is sent back.
@@ -311,6 +335,7 @@ impl World {
             asset: format!("{asset}js"),
             settings: shown["settings"].clone(),
             draft: serde_json::to_value(draft).unwrap(),
+            webhook: create_webhook(&api, &api.admin, "demo"),
             count: AtomicU32::new(0),
             api,
             server,
@@ -340,6 +365,10 @@ impl World {
     fn new_key(&self) -> String {
         let created = create_key(&self.api, &self.api.admin, "demo", "backend");
         created["key"]["id"].as_str().unwrap().to_owned()
+    }
+
+    fn new_webhook(&self) -> String {
+        create_webhook(&self.api, &self.api.admin, "demo")
     }
 
     fn new_name(&self) -> String {
@@ -472,6 +501,11 @@ fn an_id_of_another_site_is_not_found() {
     demo("POST", format!("/keys/{key_id}/rotate"), Some(json!({ "grace_seconds": 0 }))).expect(404).problem();
     demo("PATCH", format!("/users/{user}"), Some(json!({ "password": "another password" }))).expect(404).problem();
     demo("DELETE", format!("/users/{user}"), None).expect(404).problem();
+    let webhook = create_webhook(api, shop, "shop");
+    demo("GET", format!("/webhooks/{webhook}"), None).expect(404).problem();
+    demo("GET", format!("/webhooks/{webhook}/deliveries"), None).expect(404).problem();
+    demo("POST", format!("/webhooks/{webhook}/redeliver"), Some(json!({}))).expect(404).problem();
+    demo("DELETE", format!("/webhooks/{webhook}"), None).expect(404).problem();
     for new in [
         json!({ "role": "backend", "sites": ["demo", "shop"] }),
         json!({ "role": "backend", "sites": ["demo", "nope"] }),
@@ -481,9 +515,12 @@ fn an_id_of_another_site_is_not_found() {
     demo("POST", "/keys".to_owned(), Some(json!({ "role": "backend", "sites": ["shop"] }))).expect(422).problem();
     let both = json!({ "name": "both", "role": "officer", "sites": ["demo", "shop"] });
     demo("POST", "/users".to_owned(), Some(both)).expect(403).problem();
-    for list in ["/keys", "/users"] {
+    for list in ["/keys", "/users", "/webhooks"] {
         let text = demo("GET", list.to_owned(), None).expect(200).text();
-        assert!(!text.contains(key_id) && !text.contains(&user) && !text.contains("shop"), "{text}");
+        assert!(
+            !text.contains(&webhook) && !text.contains(key_id) && !text.contains(&user) && !text.contains("shop"),
+            "{text}"
+        );
     }
     // Records and subjects of one site are unknown on the other, whoever asks there.
     let record = format!("/audit/records?id={}", world.record);

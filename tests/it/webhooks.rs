@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use consent_core::record::{Kind, Leaf};
 use consent_core::time::UnixMillis;
-use consent_tests::{DAY, DecisionBody, Demo, TestServer, check_log, new_subject, now, open_rows, wait_until};
+use consent_server::store::events::Cursor;
+use consent_server::webhooks::manage::MOST;
+use consent_server::webhooks::secret::WebhookSecret;
+use consent_tests::{Api, DAY, DecisionBody, Demo, TestServer, check_log, new_subject, now, open_rows, wait_until};
 use serde_json::{Value, json};
 
 const ALLOW: &str = "--webhook-allow-private";
@@ -363,11 +366,133 @@ fn no_redirect_is_followed_and_a_receiver_that_is_gone_ends_its_webhook() {
     api.decide(&DecisionBody::save(&["statistics"])).expect(201);
     wait_for_log(&server, &id, "dead", 2);
     wait_until("the webhook to end", || server.command_ok(&["webhook", "list"]).contains("\tgone "));
-    api.decide(&DecisionBody::save(&["statistics"])).expect(201);
+    let third = DecisionBody::save(&["statistics"]);
+    api.decide(&third).expect(201);
     std::thread::sleep(Duration::from_secs(2));
     let got = receiver.got();
     assert_eq!(got.len(), 2, "nothing is sent to it any more");
     assert!(got.iter().all(|one| one.path == "/consent"));
+    // Another one goes on where it ended: with what it was gone for.
+    let list = server.command_ok(&["webhook", "list"]);
+    let cursor = list.trim_end().rsplit_once("\tat ").unwrap().1;
+    let successor = Receiver::start(|_, _| Some(200));
+    webhook(&server, &successor.url(), &["--after", cursor]);
+    let told: Vec<String> = successor.wait_for(2).iter().map(|one| one.id().to_owned()).collect();
+    assert_eq!(told, [got[1].id(), third.0["id"].as_str().unwrap()]);
+    let page = api.get_as(&api.backend, &format!("/v1/sites/demo/events?after={cursor}")).expect(200).json();
+    assert_eq!(page["events"].as_array().unwrap().len(), 2, "the feed knows the same place");
+    let beyond = Cursor::START.to_string().replace('A', "B");
+    for wrong in ["now", &beyond] {
+        let args = ["webhook", "create", "--site", "demo", "--url", "https://a.example/", "--after", wrong];
+        assert!(!server.command(&args).status.success(), "{wrong}");
+    }
+}
+
+/// The value of one webhook over HTTP.
+fn shown(api: &Api, id: &str) -> Value {
+    api.get_as(&api.admin, &format!("/v1/sites/demo/webhooks/{id}")).expect(200).json()
+}
+
+#[test]
+fn admins_do_the_same_over_http() {
+    let server = Demo::default().args(&[ALLOW, "--webhook-retry-seconds", "0"]).start();
+    let api = server.api();
+    let hooks = "/v1/sites/demo/webhooks";
+    let receiver = Receiver::start(|number, _| Some(if number < 2 { 503 } else { 200 }));
+    let wanted = json!({ "url": receiver.url(), "types": ["forget", "grant", "grant"] });
+    let made = api.post_as(&api.admin, hooks, &wanted).expect(201);
+    assert_eq!(made.header("cache-control"), "no-store");
+    let made = made.json();
+    let (id, secret) = (made["webhook"]["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    assert_eq!(made["webhook"]["types"], json!(["grant", "forget"]));
+    let secret = WebhookSecret::parse(secret).unwrap();
+    for _ in 0..3 {
+        api.decide(&DecisionBody::save(&["statistics"])).expect(201);
+    }
+    let got = receiver.wait_for(3);
+    let at: i64 = got[2].headers["webhook-timestamp"].parse().unwrap();
+    assert_eq!(got[2].headers["webhook-signature"], secret.sign(got[2].id(), at, &got[2].body));
+    let log = |query: &str| api.get_as(&api.officer, &format!("{hooks}/{id}/deliveries{query}")).expect(200).json();
+    wait_until("the deliveries", || log("")["deliveries"].as_array().unwrap().len() == 3);
+    let first = log("?limit=2");
+    let (of_first, next) = (first["deliveries"].as_array().unwrap(), &first["next"]);
+    assert_eq!((&of_first[0]["state"], &of_first[0]["status"], of_first.len()), (&json!("delivered"), &json!(200), 2));
+    assert_eq!(
+        (&of_first[1]["state"], &of_first[1]["type"], next),
+        (&json!("dead"), &json!("grant"), &of_first[1]["n"])
+    );
+    let rest = log(&format!("?limit=2&before={next}"));
+    assert_eq!((rest["deliveries"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+    assert_eq!(log("?dead=true")["deliveries"].as_array().unwrap().len(), 2);
+    assert_eq!(shown(&api, id)["dead"], 2);
+
+    let again = format!("{hooks}/{id}/redeliver");
+    api.post_as(&api.admin, &again, &json!({ "event": "none" })).expect(409).problem();
+    api.post_as(&api.admin, &again, &json!({ "event": of_first[1]["event"] })).expect(202);
+    receiver.wait_for(4);
+    wait_until("it to be written down", || shown(&api, id)["dead"] == 1);
+    api.post_as(&api.admin, &again, &json!({})).expect(202);
+    receiver.wait_for(5);
+    wait_until("it to be written down", || shown(&api, id)["dead"] == 0);
+    api.post_as(&api.admin, &again, &json!({})).expect(409).problem();
+
+    let list = api.get_as(&api.admin, hooks).expect(200).text();
+    assert!(list.contains(id) && !list.contains(&secret.reveal()[6..]), "{list}");
+    let end = || {
+        let key = format!("Bearer {}", api.admin);
+        api.send("DELETE", &format!("{hooks}/{id}"), &[("authorization", &*key)], &[])
+    };
+    end().expect(204);
+    end().expect(404).problem();
+    let ended = shown(&api, id);
+    assert_eq!(ended["ended_why"], "revoked");
+    assert!(!server.data().join(format!("keys/webhook-{id}.secret")).exists());
+    api.post_as(&api.admin, &again, &json!({})).expect(409).problem();
+    // What it was sent stays to be read, and another one may go on from there.
+    assert_eq!(log("")["deliveries"].as_array().unwrap().len(), 3);
+    api.decide(&DecisionBody::save(&["statistics"])).expect(201);
+    let successor = json!({ "url": receiver.url(), "after": ended["cursor"] });
+    api.post_as(&api.admin, hooks, &successor).expect(201);
+    receiver.wait_for(6);
+
+    let acts = api.get_as(&api.admin, "/v1/sites/demo/audit/records?kind=site&limit=200").expect(200).json();
+    let acts = acts["records"].as_array().unwrap();
+    let of_this = acts.iter().filter(|act| act["target"].as_str().is_some_and(|text| text.contains(id)));
+    assert_eq!(of_this.count(), 4, "made, sent again twice, ended: {acts:?}");
+}
+
+#[test]
+fn over_http_only_what_the_configuration_allows_is_told() {
+    let server = TestServer::start();
+    let api = server.api();
+    let hooks = "/v1/sites/demo/webhooks";
+    for (body, pointer) in [
+        (json!({ "url": "https://127.0.0.1/" }), "/url"),
+        (json!({ "url": "https://10.1.2.3/consent" }), "/url"),
+        (json!({ "url": "http://receiver.example/" }), "/url"),
+        (json!({ "url": "https://receiver.example:8443/" }), "/url"),
+        (json!({ "url": "https://receiver.example/", "after": "x" }), "/after"),
+        (json!({ "url": "https://receiver.example/", "types": ["all"] }), "/types/0"),
+        (json!({ "url": "https://receiver.example/", "allow_private": true }), "/allow_private"),
+    ] {
+        let problem = api.post_as(&api.admin, hooks, &body).expect(422).problem();
+        assert_eq!(problem["pointer"], pointer, "{problem}");
+    }
+    assert_eq!(api.get_as(&api.admin, hooks).expect(200).json(), json!({ "webhooks": [] }));
+    // By its form it may be anything: its address is looked at when it is used.
+    let made = api.post_as(&api.admin, hooks, &json!({ "url": "https://localhost/" })).expect(201).json();
+    api.decide(&DecisionBody::save(&["statistics"])).expect(201);
+    let path = format!("{hooks}/{}/deliveries", made["webhook"]["id"].as_str().unwrap());
+    let mut log = Value::Null;
+    wait_until("an attempt", || {
+        log = api.get_as(&api.officer, &path).expect(200).json();
+        log["deliveries"][0]["state"] == "retrying"
+    });
+    assert!(log["deliveries"][0]["error"].as_str().unwrap().contains("no public address"), "{log}");
+    for _ in 1..MOST {
+        api.post_as(&api.admin, hooks, &json!({ "url": "https://localhost/" })).expect(201);
+    }
+    api.post_as(&api.admin, hooks, &json!({ "url": "https://localhost/" })).expect(409).problem();
 }
 
 #[test]

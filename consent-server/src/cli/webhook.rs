@@ -2,16 +2,15 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use clap::Subcommand;
 
 use super::{ACTOR, Data, block_on};
 use crate::app::{self, App};
-use crate::store::events::EventType;
+use crate::store::Store;
+use crate::store::events::{Cursor, EventType};
 use crate::store::webhooks::{Again, Webhook, WebhookStore, Which};
-use crate::store::{Change, Store};
-use crate::webhooks::secret::{Secrets, WebhookSecret};
-use crate::webhooks::{address, new_id};
+use crate::webhooks::manage::{self, Wanted};
 
 /// How a server delivers.
 #[derive(Debug, Clone, clap::Args)]
@@ -50,6 +49,9 @@ pub(super) enum Command {
         /// Which: grant, revoke (everything that denies something), forget, erase, expired, outdated; without, all
         #[arg(long, value_delimiter = ',')]
         types: Vec<String>,
+        /// Begin behind this place in the event feed, such as where another webhook ended (`webhook list`); without, now
+        #[arg(long)]
+        after: Option<String>,
         /// Allow http, other ports and private addresses; the server must allow them too
         #[arg(long)]
         allow_private: bool,
@@ -115,53 +117,41 @@ fn parse(types: &[String]) -> anyhow::Result<Vec<EventType>> {
         let known = || anyhow!("\"{text}\" is not one of {}", names(&EventType::ALL));
         parsed.push(EventType::parse(text.trim()).ok_or_else(known)?);
     }
-    Ok(EventType::ALL.into_iter().filter(|kind| parsed.is_empty() || parsed.contains(kind)).collect())
+    Ok(parsed)
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Create { site, url, types, allow_private, data } => {
+        Command::Create { site, url, types, after, allow_private, data } => {
             let types = parse(&types)?;
-            if let Err(why) = address::parse(&url, allow_private) {
-                bail!("{url} cannot be used: {why}");
-            }
+            let after = after
+                .map(|text| Cursor::parse(&text).context("--after is the cursor of an event, or the next of a page"));
+            let wanted = Wanted { url, types, after: after.transpose()?, allow_private };
             let app = app::open(&data.data)?;
             let site = app.store.registry().site(&site).cloned().with_context(|| format!("there is no site {site}"))?;
-            let (id, secret, created_at) = (new_id(), WebhookSecret::mint(), app.clock.now());
-            let cursor = app.store.feed_end(&site, created_at)?;
-            let secrets = Secrets::new(&app.data);
-            // Before the webhook, which is of no use without: a server that runs beside sends with it at once.
-            secrets.write(&id, &secret).context("cannot write the secret")?;
-            let webhook =
-                Webhook { id: id.clone(), site: site.id.clone(), url, types, created_at, cursor, ended: None };
-            let created = block_on(app.store.change(Change::CreateWebhook(Box::new(webhook)), ACTOR))
-                .and_then(|created| Ok(created?));
-            if let Err(error) = created {
-                secrets.remove(&id)?;
-                return Err(error);
-            }
+            let (Webhook { id, .. }, secret) = block_on(manage::create(&app, &site, wanted, ACTOR))??;
             eprintln!("created webhook {id}; this is the only time its secret is shown:");
             say!("{}", secret.reveal());
         }
         Command::List { data } => {
             let app = app::open(&data.data)?;
             for webhook in app.store.webhooks()? {
-                let retrying = app.store.deliveries(&webhook.id, Which::Open, 1)?.pop();
+                let retrying = app.store.deliveries(&webhook.id, Which::Open, None, 1)?.pop();
                 let state = match (webhook.ended, retrying) {
                     (Some((at, why)), _) => format!("{} {at}", why.as_str()),
                     (None, Some(delivery)) => format!("{} since {}", delivery.state.as_str(), delivery.first_at),
                     (None, None) => "live".to_owned(),
                 };
                 let dead = app.store.dead_letters(&webhook.id)?;
-                let Webhook { id, site, url, types, .. } = &webhook;
-                say!("{id}\t{site}\t{state}\t{dead} dead\t{}\t{url}", names(types));
+                let Webhook { id, site, url, types, cursor, .. } = &webhook;
+                say!("{id}\t{site}\t{state}\t{dead} dead\t{}\t{url}\tat {cursor}", names(types));
             }
         }
         Command::Log { id, dead, limit, data } => {
             let app = app::open(&data.data)?;
             find(&app, &id)?;
             let which = if dead { Which::Dead } else { Which::All };
-            for delivery in app.store.deliveries(&id, which, limit)? {
+            for delivery in app.store.deliveries(&id, which, None, limit)? {
                 let answer = match (delivery.status, &delivery.error) {
                     (Some(status), _) => status.to_string(),
                     (None, Some(why)) => why.clone(),
@@ -174,15 +164,14 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Revoke { id, data } => {
             let app = app::open(&data.data)?;
             let site = find(&app, &id)?.site;
-            block_on(app.store.change(Change::RevokeWebhook { site, id: id.clone() }, ACTOR))??;
-            Secrets::new(&app.data).remove(&id).context("cannot remove the secret")?;
+            block_on(manage::revoke(&app, &site, &id, ACTOR))??;
             say!("revoked webhook {id}");
         }
         Command::Redeliver { id, event, data } => {
             let app = app::open(&data.data)?;
             let site = find(&app, &id)?.site;
             let which = event.map_or(Again::Dead, Again::Event);
-            block_on(app.store.change(Change::Redeliver { site, id: id.clone(), which }, ACTOR))??;
+            block_on(manage::redeliver(&app, &site, &id, which, ACTOR))??;
             say!("webhook {id} sends them again");
         }
     }

@@ -118,6 +118,7 @@ fn officers() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(api::audit::access::log))
         .routes(routes!(api::audit::statistics::count))
         .routes(routes!(api::admin::notices::show))
+        .routes(routes!(api::admin::webhooks::deliveries))
 }
 
 /// What admins may ask.
@@ -130,6 +131,9 @@ fn admins() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(api::admin::notices::list, api::admin::notices::publish))
         .routes(routes!(api::admin::users::list, api::admin::users::create))
         .routes(routes!(api::admin::users::update, api::admin::users::remove))
+        .routes(routes!(api::admin::webhooks::list, api::admin::webhooks::create))
+        .routes(routes!(api::admin::webhooks::show, api::admin::webhooks::revoke))
+        .routes(routes!(api::admin::webhooks::redeliver))
 }
 
 /// What the description leaves out, since it is no part of the API. Tests ask for each of these, too.

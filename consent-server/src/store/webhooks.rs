@@ -154,11 +154,17 @@ pub trait WebhookStore {
     /// As [`WebhookStore::event`].
     fn webhooks(&self) -> Result<Vec<Webhook>, StoreError>;
 
-    /// At most so many deliveries of a webhook.
+    /// At most so many deliveries of a webhook; with a number, only those before it.
     ///
     /// # Errors
     /// As [`WebhookStore::event`].
-    fn deliveries(&self, webhook: &str, which: Which, most: usize) -> Result<Vec<Delivery>, StoreError>;
+    fn deliveries(
+        &self,
+        webhook: &str,
+        which: Which,
+        before: Option<u64>,
+        most: usize,
+    ) -> Result<Vec<Delivery>, StoreError>;
 
     /// How many deliveries of a webhook were given up.
     ///

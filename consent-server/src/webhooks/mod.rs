@@ -5,6 +5,7 @@
 //! and misses none. See `docs/events.md`.
 
 pub mod address;
+pub mod manage;
 mod post;
 pub mod secret;
 
@@ -170,7 +171,7 @@ impl Courier {
     /// Does what there is to do now.
     async fn round(&self, way: &mut Way) -> Result<Next, StoreError> {
         let id = way.webhook.id.clone();
-        let open = self.read(move |app| app.store.deliveries(&id, Which::Open, PAGE)).await?;
+        let open = self.read(move |app| app.store.deliveries(&id, Which::Open, None, PAGE)).await?;
         let (again, retried): (Vec<_>, Vec<_>) = open.into_iter().partition(|delivery| delivery.state == State::Again);
         for delivery in again {
             if !self.once_more(way, delivery).await? {
@@ -222,6 +223,7 @@ impl Courier {
         }
         if self.is_lost(&delivery, &outcome) {
             tracing::warn!(webhook = %way.webhook.id, "webhook {} gave an event up", way.webhook.id);
+            let place = passed(way, &outcome, place);
             self.close(way, delivery, State::Dead, place).await?;
             return Ok(if self.gone(way, &outcome).await? { Next::End } else { Next::Now });
         }
@@ -265,7 +267,8 @@ impl Courier {
             self.note(&mut delivery, &outcome);
             if !delivered(&outcome) {
                 if self.is_lost(&delivery, &outcome) {
-                    self.close(way, delivery, State::Dead, event.cursor).await?;
+                    let place = passed(way, &outcome, event.cursor);
+                    self.close(way, delivery, State::Dead, place).await?;
                     return Ok(if self.gone(way, &outcome).await? { Next::End } else { Next::Now });
                 }
                 way.done.push(self.postpone(delivery, event.cursor));
@@ -388,6 +391,11 @@ impl Courier {
 
 fn delivered(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Status(200..=299))
+}
+
+/// Where a webhook is after what was given up. One whose receiver is gone stays before it: whoever begins anew from there misses nothing.
+fn passed(way: &Way, outcome: &Outcome, behind: Cursor) -> Cursor {
+    if *outcome == Outcome::Status(410) { way.place } else { behind }
 }
 
 fn millis(millis: i64) -> Duration {

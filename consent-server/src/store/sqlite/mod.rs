@@ -497,8 +497,14 @@ impl WebhookStore for Sqlite {
         self.shared.read(|db| webhooks::list(db, &registry))
     }
 
-    fn deliveries(&self, webhook: &str, which: Which, most: usize) -> Result<Vec<Delivery>, StoreError> {
-        self.shared.read(|db| webhooks::deliveries(db, webhook, which, most))
+    fn deliveries(
+        &self,
+        webhook: &str,
+        which: Which,
+        before: Option<u64>,
+        most: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        self.shared.read(|db| webhooks::deliveries(db, webhook, which, before, most))
     }
 
     fn dead_letters(&self, webhook: &str) -> Result<u64, StoreError> {

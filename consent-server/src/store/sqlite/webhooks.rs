@@ -138,7 +138,13 @@ pub(super) fn keep(db: &Connection, kept: &Kept, now: UnixMillis) -> Result<(), 
     Ok(())
 }
 
-pub(super) fn deliveries(db: &Connection, id: &str, which: Which, most: usize) -> Result<Vec<Delivery>, StoreError> {
+pub(super) fn deliveries(
+    db: &Connection,
+    id: &str,
+    which: Which,
+    before: Option<u64>,
+    most: usize,
+) -> Result<Vec<Delivery>, StoreError> {
     let (filter, order) = match which {
         Which::Open => ("AND state IN ('retrying', 'again')", "ASC"),
         Which::Dead => ("AND state = 'dead'", "DESC"),
@@ -146,9 +152,10 @@ pub(super) fn deliveries(db: &Connection, id: &str, which: Which, most: usize) -
     };
     let mut statement = db.prepare_cached(&format!(
         "SELECT n, event, type, state, attempts, status, error, first_at, last_at, next_at, place FROM delivery
-         WHERE webhook = ?1 {filter} ORDER BY n {order} LIMIT ?2"
+         WHERE webhook = ?1 AND n < ?3 {filter} ORDER BY n {order} LIMIT ?2"
     ))?;
-    let mut rows = statement.query(params![id, i64::try_from(most).unwrap_or(i64::MAX)])?;
+    let before = before.and_then(|n| i64::try_from(n).ok()).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![id, i64::try_from(most).unwrap_or(i64::MAX), before])?;
     let mut deliveries = Vec::new();
     while let Some(row) = rows.next()? {
         deliveries.push(delivery(row)?);

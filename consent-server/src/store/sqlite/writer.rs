@@ -589,12 +589,12 @@ impl Writer {
             Change::CreateWebhook(webhook) => webhooks::create(&self.db, site_named(&webhook.site)?.number, webhook)?,
             Change::RevokeWebhook { site, id } => {
                 if !webhooks::end(&self.db, site_named(site)?.number, id, now)? {
-                    return Err(StoreError::Refused(format!("there is no live webhook {id}")));
+                    return Err(StoreError::Conflict(format!("there is no live webhook {id}")));
                 }
             }
             Change::Redeliver { site, id, which } => {
                 if webhooks::again(&self.db, site_named(site)?.number, id, which)? == 0 {
-                    return Err(StoreError::Refused(format!("webhook {id} has nothing to send again, or has ended")));
+                    return Err(StoreError::Conflict(format!("webhook {id} has nothing to send again, or has ended")));
                 }
             }
             Change::Import { site, .. } | Change::Access { site, .. } | Change::Restored { site, .. } => {

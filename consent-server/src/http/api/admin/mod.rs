@@ -1,9 +1,10 @@
-//! What admins change: keys, users, notices and settings of their sites.
+//! What admins change: keys, users, webhooks, notices and settings of their sites.
 
 pub(in crate::http) mod keys;
 pub(in crate::http) mod notices;
 pub(in crate::http) mod settings;
 pub(in crate::http) mod users;
+pub(in crate::http) mod webhooks;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
