@@ -390,7 +390,13 @@ fn a_first_notice_lints_clean_and_is_never_overwritten() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("notice.toml");
     let name = file.to_str().unwrap();
-    let output = consent(["init", name, "--controller", "Müller & \"Söhne\"", "--contact", "p@m.example"]);
+    let output = consent(["init", name, "--controller", "Müller & \"Söhne\"", "--address", "Here"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let lint = consent(["notice", "lint", name]);
+    assert!(lint.status.code() == Some(1) && said(&lint).contains("controller.contact"), "{}", said(&lint));
+    std::fs::remove_file(&file).unwrap();
+    let args = ["init", name, "--controller", "Müller & \"Söhne\"", "--address", "Here", "--contact", "p@m.example"];
+    let output = consent(args);
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains(&format!("consent notice publish {name} --site shop")), "{}", said(&output));
     let lint = consent(["notice", "lint", name]);

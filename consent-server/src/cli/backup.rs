@@ -21,8 +21,8 @@ const DESCRIPTION: &str = "backup.json";
 /// Copy the database while it is served.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  consent backup --data /var/lib/consent --to /backup/consent-2026-11-24\n\n\
-    The private keys of the logs and the secrets of webhooks are not copied unless --with-keys says so: whoever has them\ncan sign in their name. Without them a \
-    restored database cannot be served: keep them somewhere else.")]
+    The private keys of the logs and the secrets of webhooks are not copied unless\n--with-keys says so: whoever has them can sign in \
+    their name. Without them a\nrestored database cannot be served: keep them somewhere else.")]
 pub(super) struct BackupArgs {
     #[command(flatten)]
     data: Data,
@@ -37,8 +37,8 @@ pub(super) struct BackupArgs {
 /// Put a back-up into an empty folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  consent restore --from /backup/consent-2026-11-24 --data /var/lib/consent\n\n\
-    Every record is read and compared with the signed head. If the folder still has what was published of the\nlogs, and the \
-    back-up is older, `consent serve` will refuse it: see docs/operation.md.")]
+    Every record is read and compared with the signed head. If the folder still has what\nwas published of the logs, and the \
+    back-up is older, `consent serve` will refuse it:\nsee docs/operation.md.")]
 pub(super) struct RestoreArgs {
     #[command(flatten)]
     data: Data,

@@ -7,12 +7,17 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
-/// Where everybody starts: lints clean, and says what each line is for.
+/// Where everybody starts: lints clean but for who is responsible, and says what each line is for.
 const START: &str = include_str!("../../notices/start.toml");
 
 /// Write a notice to start from; nothing is overwritten.
+///
+/// Who is responsible and is not given here is marked TODO in it: it is not published before that is filled in.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  consent init --controller \"Shop Ltd\" --contact privacy@shop.example")]
+#[command(
+    after_help = "Example:\n  consent init --controller \"Shop Ltd\" --address \"1 Main Street, Cork, Ireland\" \\\n    \
+    --contact privacy@shop.example"
+)]
 pub(super) struct Args {
     /// Where to write it
     #[arg(default_value = "notice.toml")]
@@ -30,14 +35,13 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut notice = START.to_owned();
-    for (example, value) in [
-        ("\"Example Gardens Ltd\"", &args.controller),
-        ("\"1 Example Lane, Exampletown, Ireland\"", &args.address),
-        ("\"privacy@gardens.example\"", &args.contact),
+    // Nobody publishes the name of an example by mistake: what is not given is to be filled in, and the lint says so.
+    for (example, todo, value) in [
+        ("\"Example Gardens Ltd\"", "TODO: the legal name", &args.controller),
+        ("\"1 Example Lane, Exampletown, Ireland\"", "TODO: the postal address", &args.address),
+        ("\"privacy@gardens.example\"", "TODO: an e-mail address", &args.contact),
     ] {
-        if let Some(value) = value {
-            notice = notice.replacen(example, &crate::draft::quoted(value), 1);
-        }
+        notice = notice.replacen(example, &crate::draft::quoted(value.as_deref().unwrap_or(todo)), 1);
     }
     let name = args.file.display();
     let mut file = match OpenOptions::new().write(true).create_new(true).open(&args.file) {

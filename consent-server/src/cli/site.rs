@@ -34,7 +34,7 @@ pub(super) enum Command {
         #[command(flatten)]
         data: Data,
     },
-    /// Change the allowed origins of a site
+    /// Give a site other settings: all of them, as they are from now on
     #[command(
         after_help = "Example:\n  consent site set shop --origin https://shop.example --origin https://www.shop.example"
     )]
@@ -44,7 +44,7 @@ pub(super) enum Command {
         /// A web origin whose pages may post decisions; repeat for more
         #[arg(long = "origin", required = true)]
         origins: Vec<String>,
-        /// The Domain of the cookie
+        /// The Domain of the cookie; without, the cookie is for the page's host only
         #[arg(long)]
         cookie_domain: Option<String>,
         /// Show the banner in frames of other sites too, where people can refuse but not grant
