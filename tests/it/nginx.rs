@@ -166,3 +166,26 @@ fn a_page_that_needs_consent_is_shown_only_with_it() {
     assert!(!nginx.shows("/visitors/", &cookie, &[]), "the service is away");
     assert!(nginx.errors().contains("auth request unexpected status: 502"), "{}", nginx.errors());
 }
+
+/// docs/operation.md shows a server for the whole service: Debian's nginx takes it. (Without its certificate, which is not here.)
+#[test]
+fn the_configuration_for_operators_is_one_that_nginx_takes() {
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../docs/operation.md"].iter().collect();
+    let text = std::fs::read_to_string(path).unwrap();
+    let block = text.split("```nginx\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert!(block.contains("listen 443 ssl http2;"), "{block}");
+    let block = block.replace("listen 443 ssl http2;", "listen 127.0.0.1:18443 http2;");
+    let lines: Vec<&str> = block.lines().filter(|line| !line.contains("ssl_certificate")).collect();
+    let folder = TempDir::with_prefix("consent-nginx-").unwrap();
+    let file = folder.path().join("nginx.conf");
+    let at = folder.path().display();
+    let config = format!(
+        "pid {at}/pid;\nerror_log {at}/error.log;\nevents {{}}\nhttp {{\nclient_body_temp_path {at}/body;\n\
+         proxy_temp_path {at}/proxy;\nfastcgi_temp_path {at}/fastcgi;\nuwsgi_temp_path {at}/uwsgi;\n\
+         scgi_temp_path {at}/scgi;\n{}\n}}\n",
+        lines.join("\n")
+    );
+    std::fs::write(&file, config).unwrap();
+    let output = Command::new(binary()).arg("-t").arg("-c").arg(&file).output().expect("nginx can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
