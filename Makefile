@@ -1,6 +1,6 @@
 # `make demo` and `make test` do everything on a fresh machine with rustup: set up, build, run.
 .DEFAULT_GOAL := help
-.PHONY: help setup widget build npm demo setup-test test fuzz lint schemathesis bench bench-banner clean
+.PHONY: help setup widget build static npm demo setup-test test fuzz lint schemathesis bench bench-banner clean
 
 CARGO ?= cargo
 DEMO ?=
@@ -18,6 +18,14 @@ widget: setup ## Build the banner: wasm, glue, loader into consent-wasm/dist
 
 build: widget ## Build target/release/consent with the banner in it
 	$(CARGO) build --locked --release -p consent-server
+
+STATIC := $(shell uname -m)-unknown-linux-musl
+
+static: widget ## Build target/static/consent: Linux, one file that needs no other
+	@tests/setup musl-tools
+	@rustup target list --installed | grep -qx $(STATIC) || rustup target add $(STATIC)
+	TARGET_CC=musl-gcc $(CARGO) build --locked --release -p consent-server --target $(STATIC)
+	install -D $${CARGO_TARGET_DIR:-target}/$(STATIC)/release/consent target/static/consent
 
 NPM_PACKAGE ?= target/npm/consent-widget
 
