@@ -84,8 +84,8 @@ fuzz: widget ## Look for inputs that break a reader (FUZZ_TARGET=cookie FUZZ_SEC
 		TERM=dumb target/fuzz/fuzz $(FUZZ_TARGET) $(FUZZ_SECONDS); \
 	fi
 
-bench: build ## Print speeds and sizes beside the targets
-	$(CARGO) run --locked --release -p consent-tests --bin bench
+bench: build ## Print speeds and sizes beside the targets, at ten thousand and ten million records (BENCH="--quick")
+	$(CARGO) run --locked --release -p consent-tests --bin bench -- $(BENCH)
 
 bench-banner: setup-test build ## Print what the banner costs a page, beside others (BENCH="--quick")
 	cd tests/banner && npm ci --no-audit --no-fund && npm run --silent bench -- $(BENCH)

@@ -20,15 +20,6 @@ pub(crate) const CONNECTIONS: usize = 32;
 /// At the beginning of a timed run, what is not counted.
 const LEAD_IN: Duration = Duration::from_millis(300);
 
-/// How much load.
-#[derive(Clone, Copy)]
-pub(crate) enum Load {
-    /// For this long, after a lead-in.
-    Time(Duration),
-    /// So many requests.
-    Requests(u64),
-}
-
 /// What a run gave.
 pub(crate) struct Outcome {
     /// All requests that were answered, the lead-in's too.
@@ -55,17 +46,16 @@ struct Run {
     traffic: Rc<Traffic>,
     kind: Kind,
     from: Instant,
-    until: Option<Instant>,
-    left: u64,
+    until: Instant,
     requests: u64,
     latency: Histogram<u32>,
 }
 
-/// Puts load on a server.
+/// Puts load on a server for this long, after a lead-in.
 ///
 /// # Errors
 /// If a connection breaks, or any answer is not the one that its kind must have: a fast refusal is no speed.
-pub(crate) async fn run(server: &Server, traffic: &Rc<Traffic>, kind: Kind, load: Load) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(server: &Server, traffic: &Rc<Traffic>, kind: Kind, each: Duration) -> anyhow::Result<Outcome> {
     let mut streams = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
         let stream = TcpStream::connect(server.address()).await.context("connect to the server")?;
@@ -74,12 +64,9 @@ pub(crate) async fn run(server: &Server, traffic: &Rc<Traffic>, kind: Kind, load
     }
     let processor = server.processor_seconds()?;
     let begin = Instant::now();
-    let (from, until, left) = match load {
-        Load::Time(each) => (begin + LEAD_IN, Some(begin + LEAD_IN + each), u64::MAX),
-        Load::Requests(count) => (begin, None, count),
-    };
+    let (from, until) = (begin + LEAD_IN, begin + LEAD_IN + each);
     let latency = Histogram::new_with_bounds(1, 60_000_000, 3).context("the bounds of a histogram")?;
-    let shared = Run { traffic: Rc::clone(traffic), kind, from, until, left, requests: 0, latency };
+    let shared = Run { traffic: Rc::clone(traffic), kind, from, until, requests: 0, latency };
     let shared = Rc::new(RefCell::new(shared));
     let mut connections = JoinSet::new();
     let tasks = tokio::task::LocalSet::new();
@@ -94,11 +81,10 @@ pub(crate) async fn run(server: &Server, traffic: &Rc<Traffic>, kind: Kind, load
             anyhow::Ok(())
         })
         .await?;
-    let end = until.unwrap_or_else(Instant::now);
     let run = Rc::into_inner(shared).context("a connection is still there")?.into_inner();
     #[expect(clippy::cast_precision_loss, reason = "requests of one run are far below 2^52")]
     let processor = (server.processor_seconds()? - processor) * 1e6 / run.requests as f64;
-    Ok(Outcome { requests: run.requests, seconds: (end - from).as_secs_f64(), processor, latency: run.latency })
+    Ok(Outcome { requests: run.requests, seconds: (until - from).as_secs_f64(), processor, latency: run.latency })
 }
 
 /// One connection, until the run is over.
@@ -106,11 +92,10 @@ async fn connection(mut stream: TcpStream, run: Rc<RefCell<Run>>) -> anyhow::Res
     let (mut request, mut answer) = (Vec::with_capacity(1024), Vec::with_capacity(4096));
     loop {
         {
-            let mut run = run.borrow_mut();
-            if run.left == 0 || run.until.is_some_and(|until| Instant::now() >= until) {
+            let run = run.borrow();
+            if Instant::now() >= run.until {
                 return Ok(());
             }
-            run.left -= 1;
             run.traffic.next(run.kind, &mut request);
         }
         let sent = Instant::now();
@@ -119,15 +104,14 @@ async fn connection(mut stream: TcpStream, run: Rc<RefCell<Run>>) -> anyhow::Res
         let got = Instant::now();
 
         let mut run = run.borrow_mut();
-        let want: &[u8] = if run.kind == Kind::Decision { b"HTTP/1.1 201 " } else { b"HTTP/1.1 200 " };
-        if !answer.starts_with(want) {
+        if !answer.starts_with(run.kind.answer()) {
             bail!("an answer that is none to be counted:\n{}", String::from_utf8_lossy(&answer));
         }
         if run.kind == Kind::Decision {
             run.traffic.note_answer();
         }
         run.requests += 1;
-        if got >= run.from && run.until.is_none_or(|until| got <= until) {
+        if got >= run.from && got <= run.until {
             let took = u64::try_from((got - sent).as_micros()).unwrap_or(u64::MAX);
             run.latency.saturating_record(took);
         }

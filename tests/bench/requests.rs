@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use consent_core::decision::{Control, Layer, Method};
 use consent_core::id::{RecordId, SubjectId};
 use consent_core::time::UnixMillis;
 
@@ -12,24 +13,125 @@ pub(crate) const SITE: &str = "bench";
 /// The origin of its pages.
 pub(crate) const ORIGIN: &str = "https://bench.example";
 
-/// One decision in so many is that of someone who has decided before.
-const RETURNING: u64 = 4;
+/// Subjects in one batch of checks.
+pub(crate) const BATCH: u64 = 100;
+
+/// Of eight decisions these are made by someone who has decided before: 1.6 records for each subject.
+const RETURNING: [u64; 3] = [3, 5, 7];
+
+/// Who returns decided first at least so many decisions ago, once there are twice as many: those may still be under way.
+pub(crate) const UNDER_WAY: u64 = 8192;
+
+/// The optional categories of the notice that is used.
+const ALL: &[&str] = &["statistics"];
+const SOME: &[&str] = &["statistics:page-counter"];
+const NONE: &[&str] = &[];
 
 /// A kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `GET /`: the same listener and runtime without anything of ours.
     Hello,
-    /// `POST …/decisions` as a browser sends it: three new subjects grant, then a returning one refuses all.
+    /// `POST …/decisions` as a browser sends it: five of eight are of new subjects, three of returning ones.
     Decision,
+    /// The same from a foreign origin: refused before its body is read, which has to be read all the same.
+    Refused,
     /// `GET …/subjects/{subject}/consent?category=`, half of them for the first one percent of the subjects.
     Check,
+    /// `POST …/consent/check`, [`BATCH`] subjects drawn in the same way.
+    Batch,
+}
+
+impl Kind {
+    /// How the answer begins that such a request must have.
+    pub(crate) fn answer(self) -> &'static [u8] {
+        match self {
+            Self::Decision => b"HTTP/1.1 201 ",
+            Self::Refused => b"HTTP/1.1 403 ",
+            Self::Hello | Self::Check | Self::Batch => b"HTTP/1.1 200 ",
+        }
+    }
+}
+
+/// One act of a person. All of it follows from its number.
+pub(crate) struct Act {
+    pub(crate) id: RecordId,
+    pub(crate) prev: Option<RecordId>,
+    pub(crate) subject: SubjectId,
+    pub(crate) method: Method,
+    pub(crate) layer: Layer,
+    pub(crate) control: Control,
+    pub(crate) granted: &'static [&'static str],
+}
+
+/// The ids and acts of a set of records that began at this time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Acts {
+    begin: UnixMillis,
+}
+
+impl Acts {
+    /// Of a set that began then.
+    pub(crate) fn new(begin: UnixMillis) -> Self {
+        Self { begin }
+    }
+
+    /// Whether this decision is the first of its subject.
+    pub(crate) fn speaks_first(number: u64) -> bool {
+        !RETURNING.contains(&(number % 8))
+    }
+
+    /// The decision nearest to this one that was the first of its subject.
+    fn first(number: u64) -> u64 {
+        number - u64::from(!Self::speaks_first(number))
+    }
+
+    /// Time-ordered, about as dense as they come.
+    fn record(self, number: u64) -> RecordId {
+        let random = bytes(number ^ 0xa5a5_a5a5);
+        let at = UnixMillis::new(self.begin.millis() + i64::try_from(number / 8).unwrap_or(0));
+        RecordId::at(at, random.first_chunk().expect("16 bytes hold 10"))
+    }
+
+    /// The subject that decision `number` is the first of.
+    pub(crate) fn subject(number: u64) -> SubjectId {
+        SubjectId::from_random(bytes(number))
+    }
+
+    /// First choices: grants, grants in part, refusals, and layers closed. Later ones: grants, revocations, switches, and "forget".
+    pub(crate) fn act(self, number: u64) -> Act {
+        let id = self.record(number);
+        let of_hundred = scatter(number ^ 0x5a5a_5a5a) % 100;
+        let (method, layer, control, granted) = if Self::speaks_first(number) {
+            match of_hundred {
+                0..40 => (Method::AcceptAll, Layer::Settings, Control::Accept, ALL),
+                40..55 => (Method::Save, Layer::Settings, Control::Save, ALL),
+                55..60 => (Method::Save, Layer::Settings, Control::Save, SOME),
+                60..85 => (Method::RejectAll, Layer::Settings, Control::Reject, NONE),
+                _ => (Method::Close, Layer::First, Control::Close, NONE),
+            }
+        } else {
+            match of_hundred {
+                0..30 => (Method::Save, Layer::Settings, Control::Save, ALL),
+                30..55 => (Method::Save, Layer::Settings, Control::Save, NONE),
+                55..90 => (Method::RejectAll, Layer::Settings, Control::Reject, NONE),
+                _ => (Method::Forget, Layer::Settings, Control::Forget, NONE),
+            }
+        };
+        if Self::speaks_first(number) {
+            return Act { id, prev: None, subject: Self::subject(number), method, layer, control, granted };
+        }
+        let below = number - UNDER_WAY.min(number / 2);
+        let first = Self::first(scatter(number ^ 0xc3c3_c3c3) % below);
+        Act { id, prev: Some(self.record(first)), subject: Self::subject(first), method, layer, control, granted }
+    }
 }
 
 /// Makes requests. Lives on one thread.
 pub(crate) struct Traffic {
     key: String,
-    begin: UnixMillis,
+    acts: Acts,
+    now: UnixMillis,
     decisions: Cell<u64>,
     answered: Cell<u64>,
     random: Cell<u64>,
@@ -51,16 +153,10 @@ fn bytes(number: u64) -> [u8; 16] {
 }
 
 impl Traffic {
-    /// Traffic for a backend with this key.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a decision claims the time it was made at, and this is who makes them"
-    )]
-    pub(crate) fn new(key: &str) -> anyhow::Result<Self> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).context("a clock before 1970")?;
-        let begin = UnixMillis::new(i64::try_from(now.as_millis()).context("a clock after all time")?);
-        let zero = || Cell::new(0);
-        Ok(Self { key: key.to_owned(), begin, decisions: zero(), answered: zero(), random: zero() })
+    /// Traffic for a backend with this key, on a set with so many records.
+    pub(crate) fn new(key: &str, acts: Acts, stored: u64) -> anyhow::Result<Self> {
+        let (decisions, answered, random) = (Cell::new(stored), Cell::new(stored), Cell::new(0));
+        Ok(Self { key: key.to_owned(), acts, now: now()?, decisions, answered, random })
     }
 
     /// How many decisions were answered.
@@ -78,27 +174,11 @@ impl Traffic {
         scatter(self.random.get()) % below.max(1)
     }
 
-    /// Whether this decision is the first of its subject.
-    pub(crate) fn speaks_first(number: u64) -> bool {
-        number % RETURNING != RETURNING - 1
-    }
-
-    /// A decision that was the first of its subject, among the stored ones.
-    fn some_first(&self, below: u64) -> u64 {
-        let number = self.random(below);
-        number - u64::from(!Self::speaks_first(number))
-    }
-
-    /// Time-ordered, about as dense as they come.
-    fn record(&self, number: u64) -> RecordId {
-        let random = bytes(number ^ 0xa5a5_a5a5);
-        let at = UnixMillis::new(self.begin.millis() + i64::try_from(number / 8).unwrap_or(0));
-        RecordId::at(at, random.first_chunk().expect("16 bytes hold 10"))
-    }
-
-    /// The subject that decision `number` is the first of.
-    pub(crate) fn subject(number: u64) -> SubjectId {
-        SubjectId::from_random(bytes(number))
+    /// A subject, half of them among the first one percent.
+    fn some_subject(&self) -> SubjectId {
+        let stored = self.answered.get();
+        let below = if self.random(2) == 0 { stored / 100 } else { stored };
+        Acts::subject(Acts::first(self.random(below)))
     }
 
     /// Writes the next request of this kind.
@@ -109,12 +189,20 @@ impl Traffic {
             Kind::Decision => {
                 let number = self.decisions.get();
                 self.decisions.set(number + 1);
-                self.decision(number, request);
+                self.decision(number, ORIGIN, request);
             }
-            Kind::Check => {
-                let stored = self.answered.get();
-                let half = if self.random(2) == 0 { stored / 100 } else { stored };
-                request.extend_from_slice(self.check(Self::subject(self.some_first(half))).as_bytes());
+            Kind::Refused => self.decision(self.decisions.get(), "https://other.example", request),
+            Kind::Check => request.extend_from_slice(self.check(self.some_subject()).as_bytes()),
+            Kind::Batch => {
+                let subjects: Vec<String> = (0..BATCH).map(|_| format!("\"{}\"", self.some_subject())).collect();
+                let body = format!(r#"{{"subjects":[{}],"category":"statistics"}}"#, subjects.join(","));
+                let head = format!(
+                    "POST /v1/sites/{SITE}/consent/check HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n\
+                     Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                    self.key,
+                    body.len()
+                );
+                request.extend_from_slice(head.as_bytes());
             }
         }
     }
@@ -128,27 +216,33 @@ impl Traffic {
         )
     }
 
-    fn decision(&self, number: u64, request: &mut Vec<u8>) {
-        let id = self.record(number);
-        let at = self.begin;
-        let body = if Self::speaks_first(number) {
-            let subject = Self::subject(number);
-            format!(
-                r#"{{"id":"{id}","subject":"{subject}","notice":1,"language":"en","layer":"settings","method":"save","control":"save","granted":["statistics"],"decided_at":"{at}","signals":{{"dnt":false,"gpc":false,"said":false}}}}"#
-            )
-        } else {
-            let first = self.some_first(self.answered.get());
-            let (prev, subject) = (self.record(first), Self::subject(first));
-            format!(
-                r#"{{"id":"{id}","prev":"{prev}","subject":"{subject}","notice":1,"language":"en","layer":"settings","method":"reject-all","control":"reject","granted":[],"decided_at":"{at}","signals":{{"dnt":false,"gpc":false,"said":false}}}}"#
-            )
-        };
+    fn decision(&self, number: u64, origin: &str, request: &mut Vec<u8>) {
+        let act = self.acts.act(number);
+        let prev = act.prev.map_or_else(String::new, |prev| format!(r#""prev":"{prev}","#));
+        let granted: Vec<String> = act.granted.iter().map(|id| format!("\"{id}\"")).collect();
+        let body = format!(
+            r#"{{"id":"{}",{prev}"subject":"{}","notice":1,"language":"en","layer":"{}","method":"{}","control":"{}","granted":[{}],"decided_at":"{}","signals":{{"dnt":false,"gpc":false,"said":false}}}}"#,
+            act.id,
+            act.subject,
+            act.layer,
+            act.method,
+            act.control,
+            granted.join(","),
+            self.now
+        );
         let head = format!(
-            "POST /v1/sites/{SITE}/decisions HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: {ORIGIN}\r\n\
+            "POST /v1/sites/{SITE}/decisions HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: {origin}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         request.extend_from_slice(head.as_bytes());
         request.extend_from_slice(body.as_bytes());
     }
+}
+
+/// The time, which is what a decision claims to be made at.
+#[expect(clippy::disallowed_methods, reason = "this is who makes the decisions")]
+pub(crate) fn now() -> anyhow::Result<UnixMillis> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("a clock before 1970")?;
+    Ok(UnixMillis::new(i64::try_from(now.as_millis()).context("a clock after all time")?))
 }

@@ -7,39 +7,52 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::requests::{Acts, ORIGIN, SITE, Traffic};
 use anyhow::{Context, bail, ensure};
-use tempfile::TempDir;
-
-use crate::requests::{ORIGIN, SITE, Traffic};
 
 /// How long a start may take before it is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A folder with a site, its notice and a key. Gone when this is dropped.
+/// A folder with a site, its notice and a key.
 pub(crate) struct Folder {
-    inside: TempDir,
+    path: PathBuf,
     binary: PathBuf,
     key: String,
 }
 
 impl Folder {
-    /// Sets one up in the workspace's target folder: a real disk, where `/tmp` is often memory.
+    /// Sets one up, on a real disk: `/tmp` is often memory.
     ///
     /// # Errors
     /// If the binary is missing, or one of its commands fails.
-    pub(crate) fn create() -> anyhow::Result<Self> {
-        let own = std::env::current_exe().context("where this program is")?;
-        let release = own.parent().context("a program is in a folder")?;
-        let binary = release.join("consent");
-        ensure!(binary.exists(), "{} is missing: `make build` makes it", binary.display());
-        let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(release)?;
-        let mut made = Self { inside: folder, binary, key: String::new() };
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        let made = Self::at(path)?;
+        std::fs::create_dir_all(path).with_context(|| format!("make {}", path.display()))?;
         let notice = Path::new(env!("CARGO_MANIFEST_DIR")).join("../consent-server/notices/demo-notice.toml");
         let notice = notice.to_str().context("a path that is not UTF-8")?;
         made.command(&["site", "create", SITE, "--log-origin", "bench.example/log", "--origin", ORIGIN])?;
         made.command(&["notice", "publish", notice, "--site", SITE])?;
-        made.key = made.command(&["key", "create", "--role", "backend", "--site", SITE, "--label", "bench"])?;
-        Ok(made)
+        made.with_key()
+    }
+
+    /// Uses one that is there, with another key.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        Self::at(path)?.with_key()
+    }
+
+    fn at(path: &Path) -> anyhow::Result<Self> {
+        let own = std::env::current_exe().context("where this program is")?;
+        let binary = own.parent().context("a program is in a folder")?.join("consent");
+        ensure!(binary.exists(), "{} is missing: `make build` makes it", binary.display());
+        Ok(Self { path: path.to_owned(), binary, key: String::new() })
+    }
+
+    fn with_key(mut self) -> anyhow::Result<Self> {
+        self.key = self.command(&["key", "create", "--role", "backend", "--site", SITE, "--label", "bench"])?;
+        Ok(self)
     }
 
     fn consent(&self) -> Command {
@@ -61,11 +74,21 @@ impl Folder {
 
     /// Where everything is.
     pub(crate) fn path(&self) -> &Path {
-        self.inside.path()
+        &self.path
     }
 
-    fn data(&self) -> PathBuf {
+    /// Where the data is.
+    pub(crate) fn data(&self) -> PathBuf {
         self.path().join("data")
+    }
+
+    /// How many bytes the database and its log take.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn bytes(&self) -> anyhow::Result<u64> {
+        let database = std::fs::metadata(self.data().join("consent.db")).context("the size of the database")?.len();
+        Ok(database + std::fs::metadata(self.data().join("consent.db-wal")).map_or(0, |file| file.len()))
     }
 
     /// The key of a backend.
@@ -109,7 +132,7 @@ impl Server {
         let address = free_address()?;
         let mut command = folder.consent();
         command.args(["serve", "--listen", &address.to_string()]);
-        Self::spawn(command, address, &traffic.check(Traffic::subject(0)))
+        Self::spawn(command, address, &traffic.check(Acts::subject(0)))
     }
 
     /// How long `demo` takes to its first page, on fresh data.
@@ -196,8 +219,8 @@ impl Server {
     /// If they cannot be read.
     pub(crate) fn leaves(&self) -> anyhow::Result<Vec<String>> {
         let mut leaves = Vec::new();
-        for number in (0..400).filter(|number| Traffic::speaks_first(*number)) {
-            let subject = format!("Consent-Subject: {}\r\n", Traffic::subject(number));
+        for number in (0..400).filter(|number| Acts::speaks_first(*number)) {
+            let subject = format!("Consent-Subject: {}\r\n", Acts::subject(number));
             let (_, body) = self.get(&format!("/v1/sites/{SITE}/records"), &subject)?;
             let history: serde_json::Value = serde_json::from_slice(&body)?;
             let records = history["records"].as_array().context("no records")?;

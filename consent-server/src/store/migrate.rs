@@ -14,6 +14,11 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (4, include_str!("../../migrations/sqlite/0004_users.sql")),
 ];
 
+/// The number of the newest schema.
+pub fn schema() -> i64 {
+    MIGRATIONS[MIGRATIONS.len() - 1].0
+}
+
 /// Brings the database to the newest schema.
 pub(super) fn run(connection: &mut Connection, now: UnixMillis) -> Result<(), StoreError> {
     connection.execute_batch(
@@ -21,7 +26,7 @@ pub(super) fn run(connection: &mut Connection, now: UnixMillis) -> Result<(), St
             number INTEGER PRIMARY KEY, sha256 BLOB NOT NULL, applied_at INTEGER NOT NULL
         ) STRICT",
     )?;
-    let known = MIGRATIONS[MIGRATIONS.len() - 1].0;
+    let known = schema();
     let applied = connection
         .prepare("SELECT number FROM migration ORDER BY number DESC")?
         .query_map([], |row| row.get(0))?

@@ -5,6 +5,7 @@
 
 pub mod events;
 mod migrate;
+pub use migrate::schema;
 mod packed;
 mod settings;
 pub mod sqlite;
