@@ -106,6 +106,8 @@ pub(super) struct Shared {
     /// Another process may serve this folder: what is written here must reach what it remembers.
     beside: AtomicBool,
     stopping: (Mutex<bool>, std::sync::Condvar),
+    /// All but the newest of the WAL is in the database: the writer is asked to copy the rest, so that it begins anew.
+    rewind: AtomicBool,
     counted: Commits,
     /// Whether the last transaction was undone.
     failing: AtomicBool,
@@ -148,6 +150,7 @@ impl Sqlite {
             path,
             readers: Mutex::default(),
             stopping: Default::default(),
+            rewind: AtomicBool::new(false),
             counted: Commits::default(),
             failing: AtomicBool::new(false),
             published,
@@ -364,11 +367,20 @@ impl Shared {
         let wal = self.path.with_extension("db-wal");
         let pages = std::fs::metadata(wal).map_or(0, |file| i64::try_from(file.len() / 4096).unwrap_or(i64::MAX));
         if pages > CHECKPOINT_PAGES {
-            // PASSIVE never waits for the writer, and the writer never waits for it.
-            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+            // PASSIVE never waits for the writer, and the writer never waits for it. While it copies, the writer goes on, so the WAL
+            // would grow for as long as there is something to write. So what was written meanwhile is copied in a second go, which is
+            // short, and the very last by the writer, between two transactions: then it writes from the beginning of the WAL again.
+            if checkpoint(connection)? > CHECKPOINT_PAGES && checkpoint(connection)? > CHECKPOINT_PAGES {
+                self.rewind.store(true, Ordering::Relaxed);
+            }
         }
         Ok(())
     }
+}
+
+/// Copies what is in the WAL, as far as no reader still needs the page before; answers how many pages the WAL has.
+fn checkpoint(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))?)
 }
 
 /// Counts the changes of the registry: every one of them adds to `user_version`.

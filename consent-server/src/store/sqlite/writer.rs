@@ -111,6 +111,15 @@ impl Writer {
         let mut jobs = Vec::with_capacity(BATCH);
         while queue.blocking_recv_many(&mut jobs, BATCH) > 0 {
             self.commit(&mut jobs);
+            // Everyone has their answer; what comes meanwhile waits for about as long as for a commit.
+            if self.shared.rewind.swap(false, Ordering::Relaxed)
+                && let Err(error) = super::checkpoint(&self.db)
+            {
+                if let StoreError::Unavailable(error) = &error {
+                    end_on_io_error(error);
+                }
+                tracing::warn!(%error, "the write-ahead log was not copied");
+            }
         }
     }
 
