@@ -14,7 +14,9 @@ pub(super) const DEFAULTS: [(HeaderName, HeaderValue); 3] = [
 
 /// A private JSON answer.
 pub(super) fn json(value: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(value).expect("answers hold only text, numbers and string keys");
+    // Room for the answer about a site of a dozen categories, so that it does not grow in steps.
+    let mut body = Vec::with_capacity(512);
+    serde_json::to_writer(&mut body, value).expect("answers hold only text, numbers and string keys");
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -30,7 +30,22 @@ pub(super) fn site(app: &App, id: &str) -> Result<Arc<Site>, Problem> {
 /// 401 without a live key, 403 for another role or another site, 429 for one that asks too often.
 pub(super) fn with_key(app: &App, headers: &HeaderMap, id: &str, needed: Role) -> Result<(Arc<Site>, String), Problem> {
     let registry = app.store.registry();
-    let key = live_key(&registry, headers, app.clock.now())?;
+    let (site, key) = allowed(app, &registry, headers, id, needed)?;
+    Ok((Arc::clone(site), key.id.clone()))
+}
+
+/// As [`with_key`], without copies.
+///
+/// # Errors
+/// As [`with_key`].
+pub(super) fn allowed<'r>(
+    app: &App,
+    registry: &'r Registry,
+    headers: &HeaderMap,
+    id: &str,
+    needed: Role,
+) -> Result<(&'r Arc<Site>, &'r ApiKey), Problem> {
+    let key = live_key(registry, headers, app.clock.now())?;
     if !key.role.includes(needed) {
         let (has, needed) = (key.role.as_str(), needed.as_str());
         return Err(Problem::forbidden(format!("this needs a key with the role {needed}; this one is {has}")));
@@ -38,7 +53,7 @@ pub(super) fn with_key(app: &App, headers: &HeaderMap, id: &str, needed: Role) -
     match registry.site(id) {
         Some(site) if key.sites.contains(&site.id) => {
             app.limits.key(&key.id).map_err(|limited| limit::refuse(app, limited))?;
-            Ok((Arc::clone(site), key.id.clone()))
+            Ok((site, key))
         }
         _ => Err(Problem::forbidden(format!("the key is not for a site \"{id}\""))),
     }

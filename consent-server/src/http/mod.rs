@@ -17,6 +17,7 @@ mod script;
 mod shapes;
 mod visitor;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -152,8 +154,15 @@ pub fn openapi() -> String {
     description.to_pretty_json().expect("the description is made of serializable parts").replace("{*n}", "{n}")
 }
 
+/// What a listener serves.
+pub struct Routes {
+    router: Router,
+    /// Whether the check is one of them.
+    check: bool,
+}
+
 /// All routes. `pages` are those of a site that is served beside the API (the demo's).
-pub fn router(app: Arc<App>, pages: Option<Router>) -> Router {
+pub fn router(app: Arc<App>, pages: Option<Router>) -> Routes {
     let (routes, _) = api().split_for_parts();
     let headers = middleware::from_fn(secure);
     let service = routes
@@ -172,24 +181,26 @@ pub fn router(app: Arc<App>, pages: Option<Router>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&app), counted));
     let (check, _) = check().split_for_parts();
     let service = service.merge(check.method_not_allowed_fallback(other_method).with_state(app));
-    match pages {
+    let router = match pages {
         Some(pages) => service.merge(pages.layer(headers)),
         // Bare, so that it can be measured against: the same listener and runtime without anything of ours.
         None => service.route("/", axum::routing::get(|| async { "consent\n" })),
     }
-    .fallback(|| async { Problem::not_found("there is nothing at this address") })
+    .fallback(|| async { Problem::not_found("there is nothing at this address") });
+    Routes { router, check: true }
 }
 
 /// What operators watch, for an address of its own: nothing of it is for everyone.
-pub fn operators(app: Arc<App>) -> Router {
+pub fn operators(app: Arc<App>) -> Routes {
     use axum::routing::get;
-    Router::new()
+    let router = Router::new()
         .route("/metrics", get(api::operation::metrics))
         .route("/healthz", get(api::operation::health))
         .route("/readyz", get(api::operation::ready))
         .with_state(app)
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
-        .layer(middleware::from_fn(secure))
+        .layer(middleware::from_fn(secure));
+    Routes { router, check: false }
 }
 
 /// Counts answers by the route's pattern.
@@ -233,7 +244,7 @@ async fn secure(request: Request, next: Next) -> Response {
 /// If the listener fails for good.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    routes: Routes,
     app: &Arc<App>,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
@@ -261,7 +272,7 @@ pub async fn serve(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        let service = TowerToHyperService::new(router.clone());
+        let service = front(Arc::clone(app), &routes);
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
@@ -283,6 +294,30 @@ pub async fn serve(
         tracing::warn!("some connections did not end in time");
     }
     Ok(())
+}
+
+/// The router, behind the one route that is asked so often that finding it costs more than answering.
+fn front(
+    app: Arc<App>,
+    routes: &Routes,
+) -> impl Service<
+    Request<hyper::body::Incoming>,
+    Response = Response,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response, Infallible>> + Send + use<>,
+> + use<> {
+    let (router, check) = (TowerToHyperService::new(routes.router.clone()), routes.check);
+    service_fn(move |request: Request<hyper::body::Incoming>| {
+        // Both before the answer is awaited: what is not routed is answered at once, and the future holds no request.
+        let answer = if check { api::check::plain(&app, &request) } else { None };
+        let routed = if answer.is_none() { Some(router.call(request)) } else { None };
+        async move {
+            match (answer, routed) {
+                (None, Some(routed)) => routed.await,
+                (answer, _) => Ok(answer.unwrap_or_default()),
+            }
+        }
+    })
 }
 
 /// How many connections can be open: as many as are configured, if there are files for them.

@@ -45,6 +45,13 @@ pub(super) struct Categories<'a> {
     view: View<'a>,
 }
 
+impl Categories<'_> {
+    /// Whether this may be used.
+    pub(super) fn granted(&self, choice: &ChoiceId) -> bool {
+        self.view.granted(choice)
+    }
+}
+
 impl Serialize for Categories<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
