@@ -212,6 +212,33 @@ fn a_subject_is_named_as_a_uuid_or_as_in_the_cookie() {
 }
 
 #[test]
+fn a_check_is_answered_the_same_however_its_address_is_written() {
+    let server = TestServer::start();
+    let api = server.api();
+    let subject = new_subject();
+    api.decide(&DecisionBody::save(&["statistics"]).by(subject)).expect(201);
+    let answer = |key: &str, site: &str, path: &str| {
+        let answer = api.get_as(key, &format!("/v1/sites/{site}/{path}"));
+        let mut headers = answer.headers.clone();
+        headers.remove("date");
+        (answer.status, answer.text(), headers)
+    };
+    // The second spelling of each is not the plain one, which is answered in front of the router.
+    for (key, site, encoded, tail) in [
+        (&api.backend, "demo", "d%65mo", "?category=statistics"),
+        (&api.backend, "demo", "d%65mo", "?category=none-such"),
+        (&api.backend, "demo", "d%65mo", ""),
+        (&api.backend, "other", "%6fther", "?category=statistics"),
+        (&"nonsense".to_owned(), "demo", "d%65mo", "?category=statistics"),
+    ] {
+        let path = format!("subjects/{subject}/consent{tail}");
+        let plain = answer(key, site, &path);
+        let want = answer(key, encoded, &path);
+        assert_eq!(plain, want, "{site} {tail}");
+    }
+}
+
+#[test]
 fn a_batch_is_answered_in_its_order() {
     let server = TestServer::start();
     let api = server.api();

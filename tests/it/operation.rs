@@ -83,6 +83,7 @@ fn health_is_public_and_metrics_are_not() {
     let watcher = Api::new(&format!("http://{}", serving.metrics()), "", "", "");
     watcher.get("/metrics").expect(401).problem();
     watcher.get_as("watche", "/metrics").expect(401);
+    watcher.get(&format!("/v1/sites/demo/subjects/{subject}/consent?category=statistics")).expect(404);
     let answer = watcher.get_as("watcher", "/metrics").expect(200);
     assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     let metrics = answer.text();

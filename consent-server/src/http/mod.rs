@@ -23,6 +23,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -272,7 +273,7 @@ pub async fn serve(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        let service = front(Arc::clone(app), &routes);
+        let service = front::<hyper::body::Incoming>(Arc::clone(app), &routes);
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
@@ -296,18 +297,22 @@ pub async fn serve(
     Ok(())
 }
 
-/// The router, behind the one route that is asked so often that finding it costs more than answering.
-fn front(
+/// What answers a request: the router, behind the one route that is asked so often that finding it costs more than answering.
+pub fn front<B>(
     app: Arc<App>,
     routes: &Routes,
 ) -> impl Service<
-    Request<hyper::body::Incoming>,
+    Request<B>,
     Response = Response,
     Error = Infallible,
-    Future = impl Future<Output = Result<Response, Infallible>> + Send + use<>,
-> + use<> {
+    Future = impl Future<Output = Result<Response, Infallible>> + Send + use<B>,
+> + use<B>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
     let (router, check) = (TowerToHyperService::new(routes.router.clone()), routes.check);
-    service_fn(move |request: Request<hyper::body::Incoming>| {
+    service_fn(move |request: Request<B>| {
         // Both before the answer is awaited: what is not routed is answered at once, and the future holds no request.
         let answer = if check { api::check::plain(&app, &request) } else { None };
         let routed = if answer.is_none() { Some(router.call(request)) } else { None };

@@ -1,12 +1,13 @@
 //! The service as it answers, with a store of its own, in this process and without a socket.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
 use consent_core::id::SiteId;
 use consent_core::outline::Outline;
 use consent_core::time::UnixMillis;
@@ -19,9 +20,9 @@ use consent_server::keys::{Role, mint};
 use consent_server::signers::FileSigners;
 use consent_server::store::sqlite::Sqlite;
 use consent_server::store::{Change, SiteSettings, Store};
+use hyper::service::Service;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tower_service::Service;
 
 /// The one origin of the site.
 pub(super) const ORIGIN: &str = "https://gardens.example";
@@ -40,7 +41,7 @@ impl Clock for Ticking {
 
 pub(super) struct Server {
     runtime: Runtime,
-    router: Router,
+    answer: Answering,
     clock: Arc<Ticking>,
     requests: u64,
     pub(super) outline: Outline,
@@ -49,6 +50,8 @@ pub(super) struct Server {
     // Dropped last, when nothing uses it any more.
     _folder: TempDir,
 }
+
+type Answering = Box<dyn Fn(Request<Body>) -> Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>>>>;
 
 /// What was answered.
 pub(super) struct Answer {
@@ -118,7 +121,10 @@ impl Server {
         }
         let site = app.store.registry().site("demo").cloned().expect("it was just made");
         runtime.block_on(app.store.publish(&site)).expect("a checkpoint can be published");
-        Self { runtime, router: http::router(app, None), clock, requests: 0, outline, keys, _folder: folder }
+        let routes = http::router(Arc::clone(&app), None);
+        let front = http::front(app, &routes);
+        let answer: Answering = Box::new(move |request| Box::pin(front.call(request)));
+        Self { runtime, answer, clock, requests: 0, outline, keys, _folder: folder }
     }
 
     /// How many requests it has answered.
@@ -140,9 +146,9 @@ impl Server {
         // The bare answer that ours are measured against.
         let bare = request.uri().path() == "/";
         self.clock.0.fetch_add(1000, Ordering::Relaxed);
-        let Self { runtime, router, .. } = self;
+        let Self { runtime, answer, .. } = self;
         let answer = runtime.block_on(async {
-            let (head, body) = match router.call(request).await {
+            let (head, body) = match answer(request).await {
                 Ok(response) => response.into_parts(),
                 Err(never) => match never {},
             };
