@@ -40,6 +40,14 @@ pub enum CheckpointError {
         /// The origin in the text.
         found: String,
     },
+    /// A key of the log has signed a size that another of its keys speaks for (see [`crate::rotation`]).
+    #[error("the key {key} does not sign trees of {size}: the log has another key for them")]
+    Retired {
+        /// The key that has signed.
+        key: String,
+        /// The size that it has signed.
+        size: u64,
+    },
 }
 
 /// The head of a log: so many leaves have this root.

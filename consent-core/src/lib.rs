@@ -6,7 +6,7 @@
 //! Always there, `no_std` with `alloc` (this is what the widget carries): [`id`], [`time`], [`outline`], [`decision`], [`consent`],
 //! [`cookie`]. With the feature `backend`: fast search in headers, and an outline read from the notice that the service publishes.
 //! With the feature `evidence` (the server, auditors): notices with their texts and lint, the canonical bytes of a
-//! record, the Merkle tree, signed checkpoints, receipts and exports.
+//! record, the Merkle tree, signed checkpoints and what witnesses say of them, receipts and exports.
 //!
 //! ```
 //! use consent_core::{consent::Consent, cookie::Cookie, id::ChoiceId, outline::Outline, time::UnixMillis};
@@ -52,8 +52,12 @@ pub mod record;
 #[cfg(feature = "evidence")]
 pub mod render;
 #[cfg(feature = "evidence")]
+pub mod rotation;
+#[cfg(feature = "evidence")]
 pub mod texts;
 #[cfg(feature = "evidence")]
 pub mod theme;
 #[cfg(feature = "evidence")]
 pub mod tile;
+#[cfg(feature = "evidence")]
+pub mod witness;

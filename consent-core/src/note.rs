@@ -188,8 +188,7 @@ impl VerifyingKey {
                 let Some((time, signature)) = signature.split_first_chunk() else { return false };
                 let time = u64::from_be_bytes(*time);
                 // The standard keeps to times that a signed integer can hold.
-                i64::try_from(time).is_ok()
-                    && self.holds_strictly(format!("cosignature/v1\ntime {time}\n{text}").as_bytes(), signature)
+                i64::try_from(time).is_ok() && self.holds_strictly(cosigned(time, text).as_bytes(), signature)
             }
         }
     }
@@ -263,11 +262,74 @@ impl SigningKey {
     /// The text must end in a newline and hold no other control character. Signing does not fail if it breaks that rule, but nobody
     /// will accept the note: [`verify`] finds it malformed.
     pub fn sign(&self, text: &str) -> String {
-        let mut signature = Vec::with_capacity(4 + 64);
-        signature.extend(self.public.id.to_be_bytes());
-        signature.extend(self.key.sign(text.as_bytes()).to_bytes());
-        format!("{text}\n{LINE_START}{} {}\n", self.public.name, BASE64.encode(&signature))
+        format!("{text}\n{}", self.line(text))
     }
+
+    /// The signature line alone, with its newline: what is appended to a note that others have signed too.
+    pub fn line(&self, text: &str) -> String {
+        signature_line(&self.public, &self.key.sign(text.as_bytes()).to_bytes())
+    }
+}
+
+/// A named private key of type 0x04: a witness says with it when it saw a checkpoint. `Debug` never shows the seed.
+///
+/// ```
+/// use consent_core::note::{self, CosigningKey, SigningKey};
+///
+/// let (log, witness) = (SigningKey::from_seed("log.example", [7; 32])?, CosigningKey::from_seed("witness.example", [8; 32])?);
+/// let text = "a text\n";
+/// let note = log.sign(text) + &witness.cosign(text, 1_767_225_600);
+/// assert_eq!(note::verify(&note, &[log.vkey(), witness.vkey()])?.signed_by, ["log.example", "witness.example"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Standards
+/// C2SP tlog-cosignature, `cosignature/v1`.
+#[derive(Clone)]
+pub struct CosigningKey {
+    public: VerifyingKey,
+    key: ed25519_dalek::SigningKey,
+}
+
+impl CosigningKey {
+    /// The key of this name from 32 secret random bytes. Use one key for one witness: what it signs does not name it.
+    ///
+    /// # Errors
+    /// [`KeyError::Name`] as in [`SigningKey::from_seed`].
+    pub fn from_seed(name: &str, seed: [u8; 32]) -> Result<Self, KeyError> {
+        let key = ed25519_dalek::SigningKey::from_bytes(&seed);
+        Ok(Self { public: VerifyingKey::new(name, KeyType::CosignatureV1, key.verifying_key())?, key })
+    }
+
+    /// The public key: what those who ask for cosignatures put into their policy.
+    pub fn vkey(&self) -> VerifyingKey {
+        self.public.clone()
+    }
+
+    /// The signature line over a checkpoint's whole text, with its newline. `time_seconds` since the Unix epoch, at most 2^63 - 1.
+    pub fn cosign(&self, text: &str, time_seconds: u64) -> String {
+        let mut signature = Vec::with_capacity(8 + 64);
+        signature.extend(time_seconds.to_be_bytes());
+        signature.extend(self.key.sign(cosigned(time_seconds, text).as_bytes()).to_bytes());
+        signature_line(&self.public, &signature)
+    }
+}
+
+impl fmt::Debug for CosigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CosigningKey").field("public", &self.public).field("key", &"***").finish()
+    }
+}
+
+/// What a cosignature of type 0x04 signs.
+fn cosigned(time_seconds: u64, text: &str) -> String {
+    format!("cosignature/v1\ntime {time_seconds}\n{text}")
+}
+
+fn signature_line(key: &VerifyingKey, signature: &[u8]) -> String {
+    let mut bytes = key.id.to_be_bytes().to_vec();
+    bytes.extend(signature);
+    format!("{LINE_START}{} {}\n", key.name, BASE64.encode(&bytes))
 }
 
 impl fmt::Debug for SigningKey {
@@ -371,7 +433,6 @@ pub(crate) fn has_control_characters(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;
-    use alloc::vec;
 
     use super::*;
 
@@ -502,15 +563,14 @@ mod tests {
 
     #[test]
     fn a_cosignature_binds_its_time() {
-        let signer = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
-        let vkey = VerifyingKey::new("witness.example", KeyType::CosignatureV1, signer.verifying_key()).unwrap();
+        let signer = CosigningKey::from_seed("witness.example", [9; 32]).unwrap();
+        let vkey = signer.vkey();
+        assert!(!format!("{signer:?}").contains("0909"));
         assert_eq!(VerifyingKey::parse(&vkey.to_string()), Ok(vkey.clone()));
         let cosigned = |signed_time: u64, time: u64| {
-            let mut bytes = vec![];
-            bytes.extend(vkey.key_id().to_be_bytes());
-            bytes.extend(time.to_be_bytes());
-            let message = format!("cosignature/v1\ntime {signed_time}\na text\n");
-            bytes.extend(signer.sign(message.as_bytes()).to_bytes());
+            let line = signer.cosign("a text\n", signed_time);
+            let mut bytes = BASE64.decode(line.trim_end().rsplit(' ').next().unwrap().as_bytes()).unwrap();
+            bytes[4..12].copy_from_slice(&time.to_be_bytes());
             format!("a text\n\n\u{2014} witness.example {}\n", BASE64.encode(&bytes))
         };
         let bad = Err(NoteError::BadSignature { name: "witness.example".to_owned() });

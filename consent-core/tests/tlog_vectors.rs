@@ -10,7 +10,7 @@ use consent_core::merkle::{
     Edge, Hash, Nodes, RangeProof, RangeVerifier, consistency_proof, empty_root, inclusion_proof, leaf_hash, node_hash,
     range_proof, root_at, verify_consistency, verify_inclusion,
 };
-use consent_core::note::{self, KeyType, SigningKey, VerifyingKey};
+use consent_core::note::{self, CosigningKey, KeyType, SigningKey, VerifyingKey};
 use consent_core::receipt::TlogProof;
 use consent_core::tile::{
     Place, TILE_WIDTH, Tile, TileLevel, bundle, bundle_path, from_bytes, node_in, tiles_for, to_bytes,
@@ -82,6 +82,8 @@ mod known_answers {
         signed_note: String,
         witness_seed_hex: String,
         witness_vkey: String,
+        cosignature_time: u64,
+        cosigned_message: String,
         cosigned_note: String,
     }
 
@@ -137,6 +139,42 @@ mod known_answers {
             let (old, new) = (hash(&self.root1), hash(&self.root2));
             verify_consistency(self.size1, self.size2, &old, &new, &hashes(&self.proof)).is_ok()
         }
+    }
+
+    /// Nothing in the file is left out of the tests above and below, and each kind is counted.
+    #[test]
+    fn every_kind_of_vector_has_its_test() {
+        let file: BTreeMap<String, serde_json::Value> = serde_json::from_str(include_str!("data/tlog.json")).unwrap();
+        let count = |kind: &str| match &file[kind] {
+            serde_json::Value::Array(list) => list.len(),
+            serde_json::Value::Object(fields) => fields.len(),
+            _ => 1,
+        };
+        let kinds = [
+            ("firstLeafHashes", 8),
+            ("roots", 47),
+            ("inclusion", 70),
+            ("consistency", 60),
+            ("invalid", 26),
+            // Beside the size and what it is.
+            ("tiles", 2 + 5),
+            ("note", 9),
+            ("noteCases", 2),
+            ("tlogProof", 6),
+        ];
+        for (kind, want) in kinds {
+            assert_eq!(count(kind), want, "{kind}");
+        }
+        let named: Vec<&str> =
+            file.keys().map(String::as_str).filter(|key| !["format", "hash", "leafRule"].contains(key)).collect();
+        let mut tested: Vec<&str> = kinds.iter().map(|(kind, _)| *kind).collect();
+        tested.sort_unstable();
+        assert_eq!(named, tested);
+        assert_eq!(file["noteCases"]["cases"].as_array().map(Vec::len), Some(14));
+        println!(
+            "tlog.json: 8 leaves, 47 roots, 70 inclusion and 60 consistency proofs, 26 refusals, 5 tiles and bundles, \
+             1 note with its cosignature (4 texts), 14 cases of notes, 1 offline proof"
+        );
     }
 
     #[test]
@@ -239,6 +277,14 @@ mod known_answers {
         let public_key =
             |vkey: &str| BASE64.decode(vkey.splitn(3, '+').nth(2).unwrap().as_bytes()).unwrap()[1..].to_vec();
         assert_eq!(public_key(&twin.to_string()), public_key(&vector.witness_vkey));
+
+        // Made, too: byte for byte.
+        let key = CosigningKey::from_seed("witness.example/w1", seed(&vector.witness_seed_hex)).unwrap();
+        assert_eq!(key.vkey().to_string(), vector.witness_vkey);
+        let line = key.cosign(&vector.note_text, vector.cosignature_time);
+        assert_eq!(vector.signed_note.clone() + &line, vector.cosigned_note);
+        let message = format!("cosignature/v1\ntime {}\n{}", vector.cosignature_time, vector.note_text);
+        assert_eq!(message, vector.cosigned_message);
 
         let both = note::verify(&vector.cosigned_note, &[witness.clone(), log.clone()]).unwrap();
         assert_eq!(both.text, vector.note_text);
