@@ -15,8 +15,9 @@ use crate::http::Compressed;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::signers::FileSigners;
-use crate::store::Store;
 use crate::store::sqlite::{Options, Sqlite};
+use crate::store::{Site, Store, StoreError};
+use crate::witness::ask::Witnesses;
 
 /// The application.
 pub struct App {
@@ -44,6 +45,8 @@ pub struct App {
     pub metrics: Metrics,
     /// How often who may ask.
     pub limits: Limits,
+    /// Who cosigns the logs.
+    pub witnesses: Witnesses,
 }
 
 /// Opens what is in this folder for a command, making it if it is not there.
@@ -102,8 +105,23 @@ impl App {
             counting: Semaphore::new(1),
             metrics: Metrics::default(),
             limits: Limits::new(&config),
+            witnesses: Witnesses::new(&config),
             config,
         }
+    }
+
+    /// The checkpoint that is shown to the world, with the size that it signs. Where witnesses are needed, it is the newest one that
+    /// enough of them have cosigned, once there is one.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    pub fn shown_checkpoint(&self, site: &Site) -> Result<Option<(u64, String)>, StoreError> {
+        if self.config.witness_quorum > 0
+            && let Some(cosigned) = self.store.cosigned(site)?
+        {
+            return Ok(Some(cosigned));
+        }
+        self.store.checkpoint(site)
     }
 
     /// Passes on that the server is asked to stop.
@@ -121,7 +139,10 @@ impl App {
             ticks.tick().await;
             for site in &self.store.registry().sites {
                 match self.store.publish(site).await {
-                    Ok(_) => self.metrics.published(site.id.as_str(), Instant::now()),
+                    Ok(note) => {
+                        self.metrics.published(site.id.as_str(), Instant::now());
+                        Witnesses::collect(&self, site, note);
+                    }
                     Err(error) => {
                         tracing::error!(%error, site = %site.id, "the checkpoint of {} was not published", site.id);
                     }

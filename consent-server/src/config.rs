@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::client::{ForwardedHeader, Network};
 use crate::keys::Secret;
+use crate::witness::ask::Asked;
 
 /// How a value is read from a variable, and how it is printed as TOML.
 trait Setting: Sized {
@@ -62,6 +63,10 @@ settings! {
     data: PathBuf = PathBuf::from("data"),
     /// How often the checkpoint of each log is published, in seconds.
     publish_every_seconds: u64 = 10,
+    /// Who cosigns the checkpoints of all logs; nobody by default.
+    witnesses: Vec<Asked> = Vec::new(),
+    /// How many of them must have cosigned a checkpoint before it is shown; 0 shows it at once.
+    witness_quorum: u32 = 0,
     /// How much is logged.
     log: LogLevel = LogLevel::Info,
     /// How log lines look.
@@ -208,6 +213,17 @@ impl Loaded {
             if value == 0 {
                 bail!("{key} ({}) must be at least 1", self.origin(key));
             }
+        }
+        let mut names = Vec::new();
+        for witness in &config.witnesses {
+            witness.key().map_err(|why| anyhow::anyhow!("witnesses ({}): {why}", self.origin("witnesses")))?;
+            if names.contains(&&witness.name) {
+                bail!("witnesses ({}): two are called \"{}\"", self.origin("witnesses"), witness.name);
+            }
+            names.push(&witness.name);
+        }
+        if usize::try_from(config.witness_quorum).unwrap_or(usize::MAX) > config.witnesses.len() {
+            bail!("witness_quorum ({}) is more than there are witnesses", self.origin("witness_quorum"));
         }
         if config.webhook_retry_seconds > 604_800 {
             bail!("webhook_retry_seconds ({}) must be at most 604800", self.origin("webhook_retry_seconds"));
@@ -383,6 +399,30 @@ impl Setting for Vec<Network> {
     }
 }
 
+/// In a variable: name, address and key with spaces between, witnesses with commas between.
+impl Setting for Vec<Asked> {
+    fn read(text: &str) -> Result<Self, String> {
+        let asked = |part: &str| match part.split_whitespace().collect::<Vec<_>>()[..] {
+            [name, url, vkey] => Ok(Asked { name: name.to_owned(), url: url.to_owned(), vkey: vkey.to_owned() }),
+            _ => Err(format!("\"{part}\" is not NAME URL VKEY")),
+        };
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(asked).collect()
+    }
+
+    fn show(&self) -> String {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let witness = |asked: &Asked| {
+            format!(
+                "{{ name = {}, url = {}, vkey = {} }}",
+                quoted(&asked.name),
+                quoted(&asked.url),
+                quoted(&asked.vkey)
+            )
+        };
+        format!("[{}]", self.iter().map(witness).collect::<Vec<_>>().join(", "))
+    }
+}
+
 /// In TOML, which has no null, an empty text is none.
 fn optional<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
     Setting::read(&String::deserialize(from)?).map_err(D::Error::custom)
@@ -450,6 +490,32 @@ mod tests {
     }
 
     #[test]
+    fn witnesses_are_read_from_the_file_and_from_a_variable() {
+        let vkey = "witness.example/w1+20324abe+BCmsuuFBvMrwsi4alNNNC8c2HlJtC/4SyJeUvJMilm3X";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("consent.toml");
+        let text = format!(
+            "witness_quorum = 1\n[[witnesses]]\nname = \"w1\"\nurl = \"https://w.example\"\nvkey = \"{vkey}\"\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        let of_file = Loaded::read(Some(&path), [], &[]).unwrap().config;
+        let variable = |text: String| ("CONSENT_WITNESSES".to_owned(), text);
+        let of_variable = Loaded::read(None, [variable(format!("w1 https://w.example {vkey}"))], &[]).unwrap();
+        assert_eq!(of_file.witnesses, of_variable.config.witnesses);
+        assert_eq!(toml::from_str::<Config>(&of_variable.to_string()).unwrap(), of_variable.config);
+        let log = vkey.replace("+20324abe+BC", "+20324abe+AC");
+        for (bad, why) in [
+            (format!("w1 {vkey}"), "NAME URL VKEY"),
+            (format!("w1 w.example {vkey}"), "must begin with https"),
+            (format!("w1 https://w.example {log}"), "the vkey of w1"),
+            (format!("w1 https://a {vkey}, w1 https://b {vkey}"), "two are called"),
+        ] {
+            let error = format!("{:#}", Loaded::read(None, [variable(bad.clone())], &[]).unwrap_err());
+            assert!(error.contains(why) && error.contains("CONSENT_WITNESSES"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
     fn errors_name_the_key_and_where_it_was_set() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("consent.toml");
@@ -460,6 +526,8 @@ mod tests {
             ("listen = \"here\"", "listen"),
             ("trusted_proxies = [\"10.0.0.0/99\"]", "10.0.0.0/99"),
             ("log_format = \"xml\"", "log_format"),
+            ("witness_quorum = 1", "witness_quorum"),
+            ("witnesses = [{ name = \"w\", url = \"https://w.example\", vkey = \"w\" }]", "the vkey of w"),
             ("metrics_listen = \"127.0.0.1:8080\"", "metrics_listen"),
         ] {
             std::fs::write(&path, text).unwrap();

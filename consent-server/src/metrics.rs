@@ -151,7 +151,7 @@ pub struct Metrics {
     /// The check, which is asked most: counted without looking anything up.
     pub check: Route,
     /// Connections that are open.
-    pub connections: AtomicU64,
+    pub connections: Arc<AtomicU64>,
     routes: RwLock<BTreeMap<(String, &'static str), Arc<Route>>>,
     decisions: Labelled<3>,
     /// When the published checkpoint of each site was last known to cover its log.
@@ -162,7 +162,7 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             check: Route::default(),
-            connections: AtomicU64::new(0),
+            connections: Arc::default(),
             routes: RwLock::default(),
             decisions: Labelled(RwLock::default()),
             published: Mutex::default(),

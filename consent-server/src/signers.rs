@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use consent_core::note::SigningKey;
+use consent_core::note::{SigningKey, VerifyingKey};
 use data_encoding::HEXLOWER;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::random;
 use crate::store::{Signers, StoreError};
 
-/// Key files in a folder, named by a hash of the log's origin.
+/// Key files in a folder, named by a hash of the log's origin; those after a log's first key by the key's id, too.
 #[derive(Debug)]
 pub struct FileSigners {
     folder: PathBuf,
@@ -25,9 +25,23 @@ impl FileSigners {
         Self { folder }
     }
 
-    /// Where the key of this log is.
-    pub fn path(&self, log_origin: &str) -> PathBuf {
+    /// Where the private key to this public one is, or would be: the first key of a log has a file named by the log alone.
+    pub fn path(&self, key: &VerifyingKey) -> PathBuf {
+        let stem = file_stem(key.name());
+        let later = self.folder.join(format!("{stem}-{:08x}.pem", key.key_id()));
+        if later.exists() { later } else { self.first(key.name()) }
+    }
+
+    fn first(&self, log_origin: &str) -> PathBuf {
         self.folder.join(format!("{}.pem", file_stem(log_origin)))
+    }
+
+    fn read(path: &Path, log_origin: &str) -> Result<SigningKey, StoreError> {
+        let refused =
+            |why: String| StoreError::Refused(format!("the key of the log {log_origin} ({}): {why}", path.display()));
+        let pem = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+        let key = ed25519_dalek::SigningKey::from_pkcs8_pem(&pem).map_err(|error| refused(error.to_string()))?;
+        SigningKey::from_seed(log_origin, key.to_bytes()).map_err(|error| refused(error.to_string()))
     }
 
     fn write(&self, path: &Path, seed: [u8; 32]) -> std::io::Result<()> {
@@ -51,26 +65,39 @@ pub(crate) fn file_stem(log_origin: &str) -> String {
     HEXLOWER.encode(&Sha256::digest(log_origin.as_bytes())[..8])
 }
 
-impl Signers for FileSigners {
-    fn signer(&self, log_origin: &str) -> Result<SigningKey, StoreError> {
-        let path = self.path(log_origin);
-        let refused =
-            |why: String| StoreError::Refused(format!("the key of the log {log_origin} ({}): {why}", path.display()));
-        let pem = fs::read_to_string(&path).map_err(|error| refused(error.to_string()))?;
-        let key = ed25519_dalek::SigningKey::from_pkcs8_pem(&pem).map_err(|error| refused(error.to_string()))?;
-        SigningKey::from_seed(log_origin, key.to_bytes()).map_err(|error| refused(error.to_string()))
-    }
-
-    fn create(&self, log_origin: &str) -> Result<SigningKey, StoreError> {
-        let path = self.path(log_origin);
-        if path.exists() {
-            // A site's creation that was undone after this file was written: the key signed nothing yet.
-            return self.signer(log_origin);
-        }
+impl FileSigners {
+    fn make(&self, log_origin: &str, path: impl FnOnce(&VerifyingKey) -> PathBuf) -> Result<SigningKey, StoreError> {
         let seed = random::bytes();
         let key = SigningKey::from_seed(log_origin, seed).map_err(|error| StoreError::Refused(error.to_string()))?;
+        let path = path(&key.vkey());
         self.write(&path, seed)
             .map_err(|error| StoreError::Refused(format!("cannot write {}: {error}", path.display())))?;
         Ok(key)
+    }
+}
+
+impl Signers for FileSigners {
+    fn signer(&self, key: &VerifyingKey) -> Result<SigningKey, StoreError> {
+        let path = self.path(key);
+        let read = Self::read(&path, key.name())?;
+        if read.vkey() != *key {
+            let why = format!("the private key in {} is that to {}, not to {key}", path.display(), read.vkey());
+            return Err(StoreError::Refused(why));
+        }
+        Ok(read)
+    }
+
+    fn create(&self, log_origin: &str) -> Result<SigningKey, StoreError> {
+        let path = self.first(log_origin);
+        if path.exists() {
+            // A site's creation that was undone after this file was written: the key signed nothing yet.
+            return Self::read(&path, log_origin);
+        }
+        self.make(log_origin, |_| path)
+    }
+
+    fn replace(&self, log_origin: &str) -> Result<SigningKey, StoreError> {
+        // If the database does not take the rotation, the file stays, and its key has signed nothing.
+        self.make(log_origin, |key| self.folder.join(format!("{}-{:08x}.pem", file_stem(log_origin), key.key_id())))
     }
 }

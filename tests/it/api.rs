@@ -1363,11 +1363,12 @@ fn the_log_is_public_as_checkpoint_and_tiles_and_holds_no_decision() {
     assert_eq!(narrower.body, tile.body[..32]);
     api.get(&format!("/v1/sites/demo/log/tile/0/000.p/{}", checkpoint.size + 1)).expect(404).problem();
     api.get("/v1/sites/demo/log/tile/0/000").expect(404).problem();
-    for path in
-        ["/v1/sites/demo/log/tile/entries/000", "/v1/sites/demo/log/tile/entries/000.p/1", "/v1/sites/demo/log/entries"]
-    {
-        api.get(path).expect(404).problem();
+    // What holds decisions is for officers, and says no more to others.
+    for path in ["/v1/sites/demo/log/tile/entries/000", "/v1/sites/demo/log/tile/entries/000.p/1"] {
+        api.get(path).expect(401).problem();
+        api.get_as(&api.backend, path).expect(403).problem();
     }
+    api.get("/v1/sites/demo/log/entries").expect(404).problem();
 }
 
 #[test]

@@ -309,7 +309,9 @@ async fn an_earlier_checkpoint_shows_that_the_log_was_not_rewritten() {
     assert!(words.contains("extends"), "{words}");
 
     // The log's own key signs another past, or a future that this export does not have.
-    let signer = FileSigners::new(exported.bed.path().join("keys")).signer("a.example/demo").unwrap();
+    let signer = FileSigners::new(exported.bed.path().join("keys"))
+        .signer(&VerifyingKey::parse(&exported.key).unwrap())
+        .unwrap();
     let origin = "a.example/demo".to_owned();
     for (what, size, root) in [
         ("another past", 152, Hash([7; 32])),
@@ -642,6 +644,12 @@ fn every_command_has_help_with_an_example() {
         "notice diff",
         "notice import",
         "doctor",
+        "log-key list",
+        "log-key rotate",
+        "consistency",
+        "monitor",
+        "witness serve",
+        "witness key",
     ] {
         assert!(seen.iter().any(|path| path == command), "{command} is not in {seen:?}");
     }

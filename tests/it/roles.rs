@@ -156,6 +156,14 @@ const ROWS: &[Row] = &[
     ("get", "/v1/sites/{site}/log/tile/{level}/{n}", For::All, 200, |_, _| {
         Ask::path("/v1/sites/demo/log/tile/0/000.p/1")
     }),
+    ("get", "/v1/sites/{site}/log/tile/entries/{n}", For::Officers, 200, |_, _| {
+        Ask::path("/v1/sites/demo/log/tile/entries/000.p/1")
+    }),
+    ("get", "/v1/sites/{site}/log/consistency", For::All, 200, |_, _| {
+        Ask::path("/v1/sites/demo/log/consistency?from=1&to=2")
+    }),
+    ("get", "/v1/sites/{site}/log/keys", For::All, 200, |_, _| Ask::path("/v1/sites/demo/log/keys")),
+    ("get", "/v1/sites/{site}/log/keys.html", For::All, 200, |_, _| Ask::path("/v1/sites/demo/log/keys.html")),
     ("get", "/v1/sites/{site}/records", For::All, 200, |world, _| {
         Ask::path("/v1/sites/demo/records").with("consent-subject", world.subject.to_string())
     }),

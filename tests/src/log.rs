@@ -91,6 +91,8 @@ fn sites(rows: &Connection) -> Vec<(i64, String, String)> {
 fn check_site(rows: &Connection, number: i64, site: String, key: &str) -> Result<CheckedLog, Tampered> {
     let key = VerifyingKey::parse(key).map_err(|error| format!("{site}: the log key: {error}"))?;
     let published = note(rows, "published", number)?;
+    // Of a log whose key was replaced, it may be signed by the key before.
+    let earlier = earlier_key(rows, number, published.as_ref().map_or(0, |(size, _)| *size))?;
     let mut published_root = None;
     let mut reader = LogReader::default();
     reader.read(rows, number, &site, &key, &mut |edge| {
@@ -99,7 +101,7 @@ fn check_site(rows: &Connection, number: i64, site: String, key: &str) -> Result
         }
     })?;
     if let Some(published) = &published {
-        signed(&site, "published", published, &key, published_root)?;
+        signed(&site, "published", published, earlier.as_ref().unwrap_or(&key), published_root)?;
     }
     check_ids(rows, number, &site, &reader.records)?;
     check_tiles(rows, number, &site, reader.hashes)?;
@@ -213,6 +215,15 @@ fn signed(
         Some(_) => Err(format!("{site}: the records do not give the root that {table} signs")),
         None => Err(format!("{site}: {table} signs {size} records, there are fewer")),
     }
+}
+
+/// The key that signed a tree of this size, if it is not the one that signs now.
+fn earlier_key(rows: &Connection, site: i64, size: u64) -> Result<Option<VerifyingKey>, Tampered> {
+    let size = i64::try_from(size).expect("below 2^40");
+    let sql = "SELECT old FROM hand_over WHERE site = ?1 AND size >= ?2 ORDER BY size LIMIT 1";
+    let old: Option<String> =
+        rows.query_row(sql, params![site, size], |row| row.get(0)).optional().expect("the schema is known");
+    old.map(|old| VerifyingKey::parse(&old).map_err(|error| format!("an earlier log key: {error}"))).transpose()
 }
 
 /// Every record has its id in the table of ids, and that table has no other.

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Data;
 use crate::clock::{Clock, SystemClock};
-use crate::signers::file_stem;
+use crate::signers::{FileSigners, file_stem};
+use crate::store::Signers;
 use crate::store::sqlite::copy;
 use crate::store::sqlite::write_whole;
 
@@ -144,8 +145,14 @@ pub(super) fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
     say!("restored to {} what was there at {}", target.display(), description.made_at);
     for log in &logs {
         let stem = file_stem(&log.log_origin);
-        if !data.join("keys").join(format!("{stem}.pem")).exists() {
-            say!("missing: the private key of the log of {}, keys/{stem}.pem; it cannot be served without", log.site);
+        let key = FileSigners::new(data.join("keys"));
+        if key.signer(&log.key).is_err() {
+            let path = key.path(&log.key);
+            say!(
+                "missing: the private key of the log of {}, {}; it cannot be served without",
+                log.site,
+                path.display()
+            );
         }
         let published = data.join("published").join(format!("{stem}.txt"));
         if fs::read_to_string(published).is_ok_and(|note| published_size(&note) > log.size) {

@@ -6,9 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use consent_core::checkpoint::Checkpoint;
 use consent_core::merkle::{Edge, leaf_hash};
-use consent_core::note::VerifyingKey;
 use consent_core::record::Leaf;
 
 use super::backup;
@@ -145,11 +143,11 @@ fn clock(app: &App, site: &Site) -> Result<String, String> {
 /// Reads every record, and compares the tree they give with the published checkpoint.
 fn log(app: &App, site: &Site) -> Result<String, String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
-    let key = VerifyingKey::parse(&site.log_key).map_err(|e| words(&e))?;
+    let keys = site.keys().map_err(|e| words(&e))?;
     let Some((size, note)) = app.store.checkpoint(site).map_err(|e| words(&e))? else {
         return Err("no checkpoint was ever published; `consent serve` does that".to_owned());
     };
-    let signed = Checkpoint::open(&note, &key).map_err(|e| words(&e))?;
+    let signed = keys.open(&note).map_err(|e| words(&e))?;
     let mut edge = Edge::default();
     let mut wrong = None;
     let mut read = |entry: crate::store::Entry| {
@@ -171,12 +169,9 @@ fn log(app: &App, site: &Site) -> Result<String, String> {
 }
 
 fn key_file(app: &App, site: &Site) -> Result<String, String> {
-    let key = app.signers.signer(&site.log_origin).map_err(|error| error.to_string())?;
-    if key.vkey().to_string() != site.log_key {
-        return Err("it is not the key that the site was created with".to_owned());
-    }
-    let path = app.signers.path(&site.log_origin);
-    others_may_read(&path).map(|()| "only its owner may read it".to_owned())
+    let key = site.keys().map_err(|error| error.to_string())?.current().clone();
+    app.signers.signer(&key).map_err(|error| error.to_string())?;
+    others_may_read(&app.signers.path(&key)).map(|()| "only its owner may read it".to_owned())
 }
 
 #[cfg(unix)]

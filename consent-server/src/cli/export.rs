@@ -108,7 +108,7 @@ struct Export<'a> {
 
 impl<'a> Export<'a> {
     fn of(app: &'a App, site: &'a Site, format: Format, range: TimeRange) -> anyhow::Result<Self> {
-        let signer = app.signers.signer(&site.log_origin)?;
+        let signer = app.signers.signer(site.keys()?.current())?;
         let stretch = app.store.stretch(site, range.0, range.1)?;
         let head = Checkpoint::open(&stretch.checkpoint, &signer.vkey()).context("the published checkpoint")?;
         Ok(Self { app, site, format, range, signer, stretch, head })

@@ -8,6 +8,7 @@ macro_rules! say {
 }
 
 mod backup;
+mod consistency;
 mod demo;
 mod doctor;
 mod export;
@@ -15,12 +16,15 @@ mod import;
 mod init;
 mod key;
 mod lint_page;
+mod log_key;
+mod monitor;
 mod notice;
 mod serve;
 mod site;
 mod user;
 mod verify;
 mod webhook;
+mod witness;
 
 // What reads a stranger's file, for tests/fuzz to hand anything to.
 pub use crate::draft::parse as parse_draft;
@@ -53,6 +57,9 @@ enum Command {
     /// Create, list, rotate and revoke API keys
     #[command(subcommand)]
     Key(key::Command),
+    /// List and rotate the keys that sign the logs
+    #[command(subcommand)]
+    LogKey(log_key::Command),
     /// Tell other systems of every change by HTTP
     #[command(subcommand)]
     Webhook(webhook::Command),
@@ -76,6 +83,13 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Put a back-up into an empty folder
     Restore(backup::RestoreArgs),
+    /// Check that a log has kept what an earlier checkpoint signs
+    Consistency(consistency::Args),
+    /// Follow a log, and alarm if its past is ever changed
+    Monitor(monitor::Args),
+    /// Cosign the checkpoints of others' logs
+    #[command(subcommand)]
+    Witness(witness::Command),
     /// Look for what is wrong with an installation
     Doctor(doctor::Args),
     /// Print the description of the HTTP API (OpenAPI)
@@ -102,7 +116,11 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Site(command) => site::run(command),
         Command::Key(command) => key::run(command),
+        Command::LogKey(command) => log_key::run(command),
         Command::Webhook(command) => webhook::run(command),
+        Command::Consistency(args) => consistency::run(&args),
+        Command::Monitor(args) => monitor::run(&args),
+        Command::Witness(command) => witness::run(command),
         Command::User(command) => user::run(command),
         Command::Notice(command) => notice::run(command),
         Command::LintPage(args) => lint_page::run(&args),

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use super::{ACTOR, serve_on, stop};
 use crate::config::{Config, Loaded};
-use crate::store::{Change, Store};
+use crate::store::{Change, Site, Store};
 use crate::{app, http, logging, webhooks};
 
 /// Run the service.
@@ -65,9 +65,10 @@ async fn serve(config: Config, accept_rollback: bool) -> anyhow::Result<ExitCode
     let app = Arc::new(app::open_with(config, accept_rollback)?);
     let _alone = app::serve_alone(&app.data)?;
     for (site, broken) in app.store.rolled_back() {
-        tracing::warn!(site = %site.id, "a rollback of {} was accepted: {broken}", site.id);
-        let change = Change::Restored { site: site.id.clone(), target: format!("rollback accepted: {broken}") };
-        app.store.change(change, ACTOR).await?;
+        accepted(&app, site, broken).await?;
+    }
+    for site in &app.store.registry().sites {
+        compare_with_witnesses(&app, site, accept_rollback).await?;
     }
     if app.store.registry().sites.is_empty() {
         tracing::warn!("there is no site yet: make one with `consent site create`");
@@ -102,6 +103,36 @@ async fn serve(config: Config, accept_rollback: bool) -> anyhow::Result<ExitCode
     }
     close(app).await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Records that a log goes on without what the world has seen of it.
+async fn accepted(app: &app::App, site: &Site, broken: &str) -> anyhow::Result<()> {
+    tracing::warn!(site = %site.id, "a rollback of {} was accepted: {broken}", site.id);
+    let change = Change::Restored { site: site.id.clone(), target: format!("rollback accepted: {broken}") };
+    Ok(app.store.change(change, ACTOR).await?)
+}
+
+/// Asks the witnesses what they have seen of a log. One that does not answer keeps nobody from starting: that would let it stop the
+/// service. What one has seen must be there.
+async fn compare_with_witnesses(app: &Arc<app::App>, site: &Arc<Site>, accept_rollback: bool) -> anyhow::Result<()> {
+    if app.config.witnesses.is_empty() {
+        return Ok(());
+    }
+    let (asking, of) = (Arc::clone(app), Arc::clone(site));
+    for (witness, seen) in tokio::task::spawn_blocking(move || asking.witnesses.latest(&of)).await? {
+        match seen {
+            Ok(None) => {}
+            Ok(Some(note)) => {
+                if let Some(broken) = app.store.compare_with_witness(site, &witness, &note, accept_rollback)? {
+                    accepted(app, site, &broken).await?;
+                }
+            }
+            Err(why) => {
+                tracing::warn!(site = %site.id, "what {witness} has seen of {} is not known: {why}", site.id);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Publishes what was recorded last, and lets the store finish.

@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_row_for_each_record_in_the_range() {
         let (_folder, app, site) = site_with(5);
-        let signer = app.signers.signer(&site.log_origin).unwrap();
+        let signer = app.signers.signer(site.keys().unwrap().current()).unwrap();
         let exported = |range: TimeRange| {
             let stretch = app.store.stretch(&site, range.0, range.1).unwrap();
             let mut file = Vec::new();

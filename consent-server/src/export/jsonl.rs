@@ -126,7 +126,7 @@ pub(super) mod tests {
     pub(in crate::export) fn exported(app: &App, site: &Site, range: TimeRange) -> Result<Vec<u8>, ExportError> {
         let stretch = app.store.stretch(site, range.0, range.1)?;
         let mut file = Vec::new();
-        let signer = app.signers.signer(&site.log_origin)?;
+        let signer = app.signers.signer(site.keys()?.current())?;
         write(&*app.store, site, &signer, &stretch, range, &mut |chunk| {
             file.extend_from_slice(chunk);
             Ok(())
@@ -174,7 +174,7 @@ pub(super) mod tests {
     fn a_failed_write_ends_the_export() {
         let (_folder, app, site) = site_with(300);
         let stretch = app.store.stretch(&site, None, None).unwrap();
-        let signer = app.signers.signer(&site.log_origin).unwrap();
+        let signer = app.signers.signer(site.keys().unwrap().current()).unwrap();
         let mut calls = 0;
         let written = write(&*app.store, &site, &signer, &stretch, (None, None), &mut |_| {
             calls += 1;

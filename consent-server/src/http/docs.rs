@@ -24,6 +24,9 @@ impl utoipa::Modify for Security {
     }
 }
 
+/// What a page may load that has our style sheet and nothing else.
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'";
+
 pub(super) async fn json() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], super::openapi()).into_response()
 }
@@ -35,14 +38,11 @@ pub(super) async fn css() -> Response {
 pub(super) async fn page() -> Response {
     let description: Value = serde_json::from_str(&super::openapi()).unwrap_or_default();
     let mut response = Html(render(&description)).into_response();
-    response.headers_mut().insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'"),
-    );
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

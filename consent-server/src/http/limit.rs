@@ -24,7 +24,7 @@ tokio::task_local! {
 
 /// What is read from pages and by programs, and costs more than a file from memory. The widget's own files are not here: a whole
 /// school may load them at once from behind one address. Nor are the pages that a web server includes for its visitors.
-const READS: [&str; 8] = [
+const READS: [&str; 11] = [
     "/v1/sites/{site}/notice",
     "/v1/sites/{site}/settings",
     "/v1/sites/{site}/declaration",
@@ -33,6 +33,9 @@ const READS: [&str; 8] = [
     "/v1/sites/{site}/records/{id}/receipt",
     "/v1/sites/{site}/log/checkpoint",
     "/v1/sites/{site}/log/tile/{level}/{*n}",
+    "/v1/sites/{site}/log/consistency",
+    "/v1/sites/{site}/log/keys",
+    "/v1/sites/{site}/log/keys.html",
 ];
 
 fn client(app: &App, headers: &HeaderMap) -> Option<IpAddr> {

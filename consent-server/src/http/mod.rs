@@ -19,7 +19,7 @@ mod visitor;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -105,6 +105,10 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(api::authorize::authorize))
         .routes(routes!(api::log::checkpoint))
         .routes(routes!(api::log::tile))
+        .routes(routes!(api::log::entries))
+        .routes(routes!(api::log::consistency))
+        .routes(routes!(api::log::keys))
+        .routes(routes!(api::log::keys_page))
         .routes(routes!(api::events::list))
         .routes(routes!(api::export::export))
         .merge(officers())
@@ -249,8 +253,23 @@ pub async fn serve(
     app: &Arc<App>,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
+    let app = Arc::clone(app);
+    accept(listener, router, app.config.max_connections, &Arc::clone(&app.metrics.connections), stop).await
+}
+
+/// As [`serve`], for something that is not this service: no more than `most` connections, which `open` counts.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn accept(
+    listener: TcpListener,
+    router: Router,
+    most: u32,
+    open: &Arc<AtomicU64>,
+    stop: impl Future<Output = ()>,
+) -> std::io::Result<()> {
     let connections = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(places(app.config.max_connections)));
+    let places = Arc::new(Semaphore::new(places(most)));
     tokio::pin!(stop);
     loop {
         // Whoever finds no place waits in the kernel's queue, and costs nothing here.
@@ -280,13 +299,13 @@ pub async fn serve(
             .max_buf_size(MAX_HEAD)
             .serve_connection(TokioIo::new(Paced::new(stream, WRITE_TIMEOUT)), service);
         let connection = limit::PEER.scope(peer, connections.watch(connection));
-        let app = Arc::clone(app);
+        let open = Arc::clone(open);
         tokio::spawn(async move {
-            app.metrics.connections.fetch_add(1, Ordering::Relaxed);
+            open.fetch_add(1, Ordering::Relaxed);
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }
-            app.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+            open.fetch_sub(1, Ordering::Relaxed);
             drop(place);
         });
     }

@@ -257,7 +257,15 @@ mod tests {
 
         let settings = serde_json::from_str(r#"{"origins":[]}"#).unwrap();
         let (id, log_origin, log_key) = (SiteId::parse("a").unwrap(), String::new(), String::new());
-        let site = Site { number: 1, id: id.clone(), log_origin, log_key, settings, notices: Vec::new() };
+        let site = Site {
+            number: 1,
+            id: id.clone(),
+            log_origin,
+            log_key,
+            settings,
+            hand_overs: Vec::new(),
+            notices: Vec::new(),
+        };
         let (record, subject) = (RecordId::from_random([1; 16]), SubjectId::from_random([2; 16]));
         let leaf =
             |kind| Leaf::of_act(kind, Action::Erase, record, id.clone(), UnixMillis::new(5), [0; 32], Hex32([0; 32]));

@@ -12,6 +12,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("../../migrations/sqlite/0002_account.sql")),
     (3, include_str!("../../migrations/sqlite/0003_downstream.sql")),
     (4, include_str!("../../migrations/sqlite/0004_users.sql")),
+    (6, include_str!("../../migrations/sqlite/0006_public_log.sql")),
 ];
 
 /// The number of the newest schema.

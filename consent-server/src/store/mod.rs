@@ -18,9 +18,10 @@ use consent_core::consent::{Consent, Effect};
 use consent_core::decision::{Control, Decision, DecisionError, Source};
 use consent_core::id::{CategoryId, ChoiceId, Language, RecordId, SiteId, SubjectId};
 use consent_core::merkle::{Hash, RangeProof};
-use consent_core::note::SigningKey;
+use consent_core::note::{SigningKey, VerifyingKey};
 use consent_core::notice::Notice;
 use consent_core::record::{Action, Hex32, Kind};
+use consent_core::rotation::Keys;
 use consent_core::tile::Tile;
 use consent_core::time::UnixMillis;
 use serde::{Deserialize, Serialize};
@@ -169,15 +170,36 @@ pub struct Site {
     pub id: SiteId,
     /// The first line of its checkpoints.
     pub log_origin: String,
-    /// The public key of its log.
+    /// The public key of its log: the one that signs now.
     pub log_key: String,
+    /// How its log came to that key, oldest first; none if it never had another.
+    pub hand_overs: Vec<HandedOver>,
     /// Its settings.
     pub settings: SiteSettings,
     /// Its notice versions, from 1 without gaps.
     pub notices: Vec<Arc<Published>>,
 }
 
+/// One replacement of a log's key.
+#[derive(Debug, Clone)]
+pub struct HandedOver {
+    /// When.
+    pub at: UnixMillis,
+    /// The key before, as a vkey.
+    pub old: String,
+    /// What both keys have signed: a [`HandOver`](consent_core::rotation::HandOver).
+    pub note: String,
+}
+
 impl Site {
+    /// All keys of its log with the sizes they sign, the first one first.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if the hand-overs do not lead to the key that signs now.
+    pub fn keys(&self) -> Result<Keys, StoreError> {
+        keys_of(&self.log_key, &self.hand_overs)
+    }
+
     /// The notice in force.
     pub fn notice(&self) -> Option<&Arc<Published>> {
         self.notices.last()
@@ -187,6 +209,15 @@ impl Site {
     pub fn version(&self, version: u32) -> Option<&Arc<Published>> {
         self.notices.get(usize::try_from(version).ok()?.checked_sub(1)?)
     }
+}
+
+fn keys_of(log_key: &str, hand_overs: &[HandedOver]) -> Result<Keys, StoreError> {
+    let corrupt = |what: String| StoreError::Corrupt { table: "hand_over", what };
+    let first = hand_overs.first().map_or(log_key, |first| &first.old);
+    let first = VerifyingKey::parse(first).map_err(|error| corrupt(error.to_string()))?;
+    let keys = Keys::follow(first, hand_overs.iter().map(|hand_over| hand_over.note.as_str()));
+    let whole = keys.all().len() == hand_overs.len() + 1 && keys.current().to_string() == log_key;
+    if whole { Ok(keys) } else { Err(corrupt(format!("the keys of {log_key} do not follow one another"))) }
 }
 
 /// A notice version with what is derived from it once.
@@ -426,6 +457,13 @@ pub enum Change {
         /// What, in words.
         target: String,
     },
+    /// A log gets another key. The new private key is there already ([`Signers::replace`]).
+    RotateLogKey {
+        /// Of which site.
+        site: SiteId,
+        /// The new key, as a vkey.
+        key: String,
+    },
     /// A log goes on from a state that is older than what was published, because an operator said so.
     Restored {
         /// Of which site.
@@ -586,6 +624,13 @@ pub trait Store: Send + Sync + 'static {
     /// As [`Store::consent`].
     fn inclusion(&self, site: &Site, index: u64, size: u64) -> Result<Vec<Hash>, StoreError>;
 
+    /// The proof that the published tree of `to` records extends that of `from`; `None` if it has fewer than `to`, or `from` is
+    /// above `to`.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    fn consistency(&self, site: &Site, from: u64, to: u64) -> Result<Option<Vec<Hash>>, StoreError>;
+
     /// The stretch of the published log whose records lie in `[from, to)`, with one neighbour on each side where there is one.
     ///
     /// # Errors
@@ -617,17 +662,23 @@ pub trait Store: Send + Sync + 'static {
 
 /// Where the private keys of the logs are: files outside the database.
 pub trait Signers: Send + Sync + 'static {
-    /// The key that signs checkpoints with this origin.
+    /// The private key to this public one.
     ///
     /// # Errors
     /// [`StoreError::Refused`] if there is none that can be read.
-    fn signer(&self, log_origin: &str) -> Result<SigningKey, StoreError>;
+    fn signer(&self, key: &VerifyingKey) -> Result<SigningKey, StoreError>;
 
-    /// Makes and keeps a new key.
+    /// Makes and keeps the first key of a log.
     ///
     /// # Errors
     /// [`StoreError::Refused`] if it cannot be written.
     fn create(&self, log_origin: &str) -> Result<SigningKey, StoreError>;
+
+    /// Makes and keeps a further key of a log, beside those that it has.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    fn replace(&self, log_origin: &str) -> Result<SigningKey, StoreError>;
 }
 
 impl Change {
@@ -643,7 +694,7 @@ impl Change {
             Self::RevokeKey { .. } => (Kind::Key, Action::Revoke),
             Self::Import { .. } => (Kind::Log, Action::Create),
             Self::Restored { .. } => (Kind::Log, Action::Restore),
-            Self::RotateKey { .. } => (Kind::Key, Action::Rotate),
+            Self::RotateKey { .. } | Self::RotateLogKey { .. } => (Kind::Key, Action::Rotate),
             Self::CreateUser(_) => (Kind::User, Action::Create),
             Self::UpdateUser { .. } => (Kind::User, Action::Update),
             Self::RemoveUser { .. } => (Kind::User, Action::Revoke),
@@ -677,6 +728,7 @@ impl Change {
             Self::CreateKey(key) => format!("{} key {}", key.role.as_str(), key.id),
             Self::RevokeKey { id } => format!("key {id}"),
             Self::RotateKey { id, until, .. } => format!("key {id}, the secret before ends {until}"),
+            Self::RotateLogKey { key, .. } => format!("log key, from now on {key}"),
             Self::CreateUser(user) => format!("{} {}", user.role.as_str(), user.id),
             Self::UpdateUser { id, update } => format!("user {id}: {}", update.in_words()),
             Self::RemoveUser { id } => format!("user {id}"),
@@ -723,6 +775,7 @@ pub(crate) fn sites_of(change: &Change, registry: &Registry) -> Vec<SiteId> {
         | Change::Redeliver { site, .. }
         | Change::Import { site, .. }
         | Change::Access { site, .. }
+        | Change::RotateLogKey { site, .. }
         | Change::Restored { site, .. } => vec![site.clone()],
         Change::CreateWebhook(webhook) => vec![webhook.site.clone()],
         Change::CreateKey(key) => key.sites.clone(),

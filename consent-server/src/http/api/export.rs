@@ -80,10 +80,12 @@ pub(in crate::http) async fn export(
         "csv" => false,
         other => return Err(Problem::malformed(format!("format is jsonl or csv, not \"{other}\"")).at("format")),
     };
-    let signer = app.signers.signer(&site.log_origin)?;
     let target = format!("{format} of {}", range_in_words(range));
     app.store.change(Change::Access { site: site.id.clone(), action: Action::Export, target }, &actor).await?;
     app.store.publish(&site).await?;
+    // The key may have been replaced a moment ago: the one that signed this checkpoint must seal the export, too.
+    let site = caller::site(&app, site.id.as_str())?;
+    let signer = app.signers.signer(site.keys()?.current())?;
 
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(8);
     let name = format!("attachment; filename=\"consent-{}.{format}\"", site.id);

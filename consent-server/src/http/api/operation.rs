@@ -101,6 +101,9 @@ fn text(app: &App) -> Result<String, Problem> {
     );
     let sizes = condition.sizes.into_iter().map(|(site, size)| (site, size as f64)).collect();
     let ages = app.metrics.checkpoint_ages(now).into_iter().map(|(site, age)| (site, age.as_secs_f64())).collect();
+    let witnesses = app.witnesses.last().into_iter().map(|(site, witness, cosigns)| {
+        (format!("{},{}", label("site", &site), label("witness", &witness)), f64::from(u8::from(cosigns)))
+    });
     let mut gauges = vec![
         Gauge { name: "consent_build_info", help: "What runs.", values: vec![(build, 1.0)] },
         one("consent_ready", "Whether decisions can be recorded.", f64::from(u8::from(wrong(app).is_empty()))),
@@ -116,6 +119,11 @@ fn text(app: &App) -> Result<String, Problem> {
             name: "consent_checkpoint_age_seconds",
             help: "Since the published checkpoint covered all of the log.",
             values: of_sites(ages),
+        },
+        Gauge {
+            name: "consent_witness_cosigns",
+            help: "Whether a witness has cosigned the log the last time it was asked.",
+            values: witnesses.collect(),
         },
     ];
     if let Some(free) = disk::free_bytes(&app.data) {

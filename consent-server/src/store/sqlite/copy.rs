@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use consent_core::checkpoint::Checkpoint;
 use consent_core::merkle::{Edge, leaf_hash};
 use consent_core::note::VerifyingKey;
 use rusqlite::backup::{Backup, StepResult};
@@ -21,6 +20,8 @@ pub struct Log {
     pub site: String,
     /// Its origin.
     pub log_origin: String,
+    /// The key that signs it.
+    pub key: VerifyingKey,
     /// How many records it has.
     pub size: u64,
 }
@@ -71,9 +72,8 @@ pub fn inspect(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Vec<Lo
     for site in &read::registry(&db)?.sites {
         let head: Option<String> =
             db.query_row("SELECT checkpoint FROM head WHERE site = ?1", [site.number], |row| row.get(0)).optional()?;
-        let key = VerifyingKey::parse(&site.log_key).map_err(|error| corrupt(format!("{}: {error}", site.id)))?;
         let note = head.ok_or_else(|| corrupt(format!("{}: no signed head", site.id)))?;
-        let signed = Checkpoint::open(&note, &key).map_err(|error| corrupt(format!("{}: {error}", site.id)))?;
+        let signed = site.keys()?.open(&note).map_err(|error| corrupt(format!("{}: {error}", site.id)))?;
         let mut edge = Edge::default();
         read::entries(&db, site, 0, signed.size, &mut |entry| {
             edge.push(leaf_hash(&entry.leaf));
@@ -88,7 +88,8 @@ pub fn inspect(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Vec<Lo
                 signed.size, site.id
             )));
         }
-        logs.push(Log { site: site.id.to_string(), log_origin: site.log_origin.clone(), size: signed.size });
+        let (log_origin, key) = (site.log_origin.clone(), site.keys()?.current().clone());
+        logs.push(Log { site: site.id.to_string(), log_origin, key, size: signed.size });
     }
     Ok(logs)
 }

@@ -137,10 +137,10 @@ impl Sqlite {
         let path = folder.join("consent.db");
         let mut connection = connect(&path, false)?;
         super::migrate::run(&mut connection, clock.now())?;
-        let registry = read::registry(&connection)?;
         let published = PublishedFiles::new(folder);
-        // Read before the heads are: another process may publish meanwhile, and its file may not look newer than the log.
-        let promised = published.read(&registry.sites)?;
+        let promised = published.read()?;
+        let registry = read::registry(&connection)?;
+        let sites = registry.sites.clone();
         let shared = Arc::new(Shared {
             registry: RwLock::new(Arc::new(registry)),
             reloading: Mutex::default(),
@@ -158,13 +158,23 @@ impl Sqlite {
         let (jobs, queue) = mpsc::channel(options.queue.max(1));
         let writer = Writer::new(connection, Arc::clone(&shared), clock, signers)?;
         let mut rolled_back = Vec::new();
-        for (site, promise) in promised {
-            let Err(broken) = promise.keeps(writer.db(), &site)? else { continue };
+        for promise in promised {
+            let Some(site) = sites.iter().find(|site| promise.is_of(site)) else {
+                // The whole log is gone. Those that are there say so, since it cannot.
+                let broken = promise.in_words();
+                if !options.accept_rollback {
+                    return Err(StoreError::Refused(format!("{broken}. {}", published::WAY_OUT)));
+                }
+                shared.published.set_aside(&promise, true)?;
+                rolled_back.extend(sites.iter().map(|site| (Arc::clone(site), broken.clone())));
+                continue;
+            };
+            let Err(broken) = promise.keeps(writer.db(), site)? else { continue };
             if !options.accept_rollback {
-                return Err(StoreError::Refused(shared.published.refusal(&site, &broken)));
+                return Err(StoreError::Refused(shared.published.refusal(site, &broken)));
             }
-            shared.published.set_aside(&site)?;
-            rolled_back.push((site, broken));
+            shared.published.set_aside(&promise, false)?;
+            rolled_back.push((Arc::clone(site), broken));
         }
         let threads = vec![
             spawn(WRITER, move || writer.run(queue))?,
@@ -180,6 +190,60 @@ impl Sqlite {
     /// ([`Options::accept_rollback`]). Who accepts it has it recorded ([`Change::Restored`]).
     pub fn rolled_back(&self) -> &[(Arc<Site>, String)] {
         &self.rolled_back
+    }
+
+    /// Compares a log with a checkpoint of it that a witness has cosigned: `Some` says what is missing.
+    ///
+    /// What was accepted once is not found again. If it is accepted now, the checkpoint is kept aside like one of our own, and who
+    /// accepts it has it recorded ([`Change::Restored`]).
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] if something is missing and that is not accepted.
+    pub fn compare_with_witness(
+        &self,
+        site: &Site,
+        witness: &str,
+        note: &str,
+        accept: bool,
+    ) -> Result<Option<String>, StoreError> {
+        let broken = match site.keys()?.open(note) {
+            Ok(seen) if self.shared.published.was_set_aside(site, &seen) => return Ok(None),
+            Ok(seen) => match self.shared.read(|db| published::extends(db, site, &seen))? {
+                Ok(()) => return Ok(None),
+                Err(broken) => broken,
+            },
+            Err(error) => format!("what was published cannot be held against it: {error}"),
+        };
+        let broken = format!("{broken}, and cosigned by {witness}");
+        if !accept {
+            let id = &site.id;
+            let way = published::WAY_OUT;
+            return Err(StoreError::Refused(format!(
+                "the log of {id} is not the one that was published: {broken}. {way}"
+            )));
+        }
+        self.shared.published.keep_aside(site, note)?;
+        Ok(Some(broken))
+    }
+
+    /// Keeps a published checkpoint with what witnesses have signed: as the one that is shown to the world, and beside the database.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub async fn keep_cosigned(&self, site: &Arc<Site>, size: u64, note: String) -> Result<(), StoreError> {
+        let (number, text, shared) = (site.number, note.clone(), Arc::clone(&self.shared));
+        self.ask(|reply| Job::Cosigned { site: number, size, note: text, reply }).await??;
+        let site = Arc::clone(site);
+        let kept = tokio::task::spawn_blocking(move || shared.published.keep(&site, &note, true)).await;
+        kept.map_err(|_| StoreError::Closed)?
+    }
+
+    /// The newest published checkpoint that enough witnesses have cosigned, with the size that it signs.
+    ///
+    /// # Errors
+    /// As [`Store::consent`].
+    pub fn cosigned(&self, site: &Site) -> Result<Option<(u64, String)>, StoreError> {
+        self.shared.read(|db| read::cosigned(db, site))
     }
 
     /// How it does.
@@ -415,7 +479,7 @@ impl Store for Sqlite {
         let note = self.ask(|reply| Job::Publish { site: of, reply }).await??;
         let site = Arc::clone(site);
         // It is in the database; the promise beside it is written where it may take its time.
-        let kept = tokio::task::spawn_blocking(move || shared.published.keep(&site, &note).map(|()| note)).await;
+        let kept = tokio::task::spawn_blocking(move || shared.published.keep(&site, &note, false).map(|()| note)).await;
         kept.map_err(|_| StoreError::Closed)?
     }
 
@@ -476,6 +540,10 @@ impl Store for Sqlite {
 
     fn inclusion(&self, site: &Site, index: u64, size: u64) -> Result<Vec<Hash>, StoreError> {
         self.shared.read(|db| read::inclusion(db, site, index, size))
+    }
+
+    fn consistency(&self, site: &Site, from: u64, to: u64) -> Result<Option<Vec<Hash>>, StoreError> {
+        self.shared.read(|db| read::consistency(db, site, from, to))
     }
 
     fn stretch(&self, site: &Site, from: Option<UnixMillis>, to: Option<UnixMillis>) -> Result<Stretch, StoreError> {

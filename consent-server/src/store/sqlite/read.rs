@@ -5,9 +5,10 @@ use std::sync::Arc;
 use consent_core::account::Device;
 use consent_core::consent::{Act, Consent};
 use consent_core::id::{RecordId, SiteId, SubjectId};
-use consent_core::merkle::{Hash, inclusion_proof, range_proof};
+use consent_core::merkle::{Hash, consistency_proof, inclusion_proof, range_proof};
 use consent_core::notice::Notice;
 use consent_core::record::{Hex32, Leaf, SubjectKey};
+use consent_core::rotation::Keys;
 use consent_core::tile::Tile;
 use consent_core::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -15,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::account;
 use crate::keys::{ApiKey, Role};
 use crate::store::tree::{Stored, index_of, key};
-use crate::store::{Aside, Entry, Published, Registry, Site, StoreError, Stretch, packed};
+use crate::store::{Aside, Entry, HandedOver, Published, Registry, Site, StoreError, Stretch, packed};
 
 fn corrupt(table: &'static str, what: impl Into<String>) -> StoreError {
     StoreError::Corrupt { table, what: what.into() }
@@ -39,6 +40,7 @@ pub(super) fn registry(db: &Connection) -> Result<Registry, StoreError> {
             id: SiteId::parse(&row.get::<_, String>(1)?).map_err(|e| corrupt("site", e.to_string()))?,
             log_origin: row.get(2)?,
             log_key: row.get(3)?,
+            hand_overs: hand_overs(db, number)?,
             settings: serde_json::from_str(&settings).map_err(|e| corrupt("site", e.to_string()))?,
             notices: notices(db, number)?,
         }));
@@ -46,6 +48,21 @@ pub(super) fn registry(db: &Connection) -> Result<Registry, StoreError> {
     let keys = keys(db, &sites)?;
     let users = super::users::all(db, &sites)?;
     Ok(Registry { sites, keys, users })
+}
+
+/// The keys of a log, read in the transaction that needs them.
+pub(super) fn keys_of(db: &Connection, site: i64) -> Result<Keys, StoreError> {
+    let log_key: String =
+        db.prepare_cached("SELECT log_key FROM site WHERE site = ?1")?.query_row([site], |row| row.get(0))?;
+    crate::store::keys_of(&log_key, &hand_overs(db, site)?)
+}
+
+fn hand_overs(db: &Connection, site: i64) -> Result<Vec<HandedOver>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT at, old, note FROM hand_over WHERE site = ?1 ORDER BY size")?;
+    let found = statement.query_map([site], |row| {
+        Ok(HandedOver { at: UnixMillis::new(row.get(0)?), old: row.get(1)?, note: row.get(2)? })
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
 }
 
 fn notices(db: &Connection, site: i64) -> Result<Vec<Arc<Published>>, StoreError> {
@@ -177,7 +194,10 @@ pub(super) fn staff_acts(db: &Connection, site: &Site, before: u64, most: u32) -
 
 pub(super) fn checkpoint(db: &Connection, site: &Site) -> Result<Option<(u64, String)>, StoreError> {
     let found: Option<(i64, String)> = db
-        .prepare_cached("SELECT size, checkpoint FROM published WHERE site = ?1")?
+        // With what witnesses say of it, where they have.
+        .prepare_cached(
+            "SELECT size, CASE WHEN cosigned_size = size THEN cosigned ELSE checkpoint END FROM published WHERE site = ?1",
+        )?
         .query_row([site.number], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     found.map(|(n, note)| Ok((size(n)?, note))).transpose()
@@ -212,6 +232,21 @@ pub(super) fn tile(db: &Connection, site: &Site, tile: &Tile) -> Result<Option<V
 
 pub(super) fn inclusion(db: &Connection, site: &Site, index: u64, size: u64) -> Result<Vec<Hash>, StoreError> {
     inclusion_proof(&mut Stored::new(db, site.number, size), index, size)
+}
+
+pub(super) fn consistency(db: &Connection, site: &Site, from: u64, to: u64) -> Result<Option<Vec<Hash>>, StoreError> {
+    let Some((size, _)) = checkpoint(db, site)?.filter(|(size, _)| from <= to && to <= *size) else { return Ok(None) };
+    consistency_proof(&mut Stored::new(db, site.number, size), from, to).map(Some)
+}
+
+/// The newest published checkpoint that enough witnesses have cosigned.
+pub(super) fn cosigned(db: &Connection, site: &Site) -> Result<Option<(u64, String)>, StoreError> {
+    let found: Option<(Option<i64>, Option<String>)> = db
+        .prepare_cached("SELECT cosigned_size, cosigned FROM published WHERE site = ?1")?
+        .query_row([site.number], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((Some(n), Some(note))) = found else { return Ok(None) };
+    Ok(Some((size(n)?, note)))
 }
 
 pub(super) fn stretch(

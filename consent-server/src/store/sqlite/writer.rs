@@ -11,8 +11,9 @@ use consent_core::checkpoint::Checkpoint;
 use consent_core::consent::{Consent, Effect};
 use consent_core::id::{ChoiceId, RecordId, SubjectId};
 use consent_core::merkle::leaf_hash;
-use consent_core::note::SigningKey;
+use consent_core::note::{SigningKey, VerifyingKey};
 use consent_core::record::{Action, Kind, Leaf, NoticeRef, Opening, SubjectKey, VERSION, clock_of};
+use consent_core::rotation::HandOver;
 use consent_core::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
@@ -56,6 +57,12 @@ pub(super) enum Job {
     Publish {
         site: Arc<Site>,
         reply: oneshot::Sender<Result<String, StoreError>>,
+    },
+    Cosigned {
+        site: i64,
+        size: u64,
+        note: String,
+        reply: oneshot::Sender<Result<(), StoreError>>,
     },
 }
 
@@ -253,6 +260,16 @@ impl Writer {
                 webhooks::keep(&self.db, &kept, self.clock.now())?;
                 answers.push(Answer::Changed(reply, Ok(())));
             }
+            Job::Cosigned { site, size, note, reply } => {
+                // Never an older one over a newer one, nor one of another past than what is published.
+                self.db
+                    .prepare_cached(
+                        "UPDATE published SET cosigned = ?3, cosigned_size = ?2
+                         WHERE site = ?1 AND size >= ?2 AND coalesce(cosigned_size, 0) <= ?2",
+                    )?
+                    .execute(params![site, i64::try_from(size).expect("below 2^40"), note])?;
+                answers.push(Answer::Changed(reply, Ok(())));
+            }
             Job::Publish { site, reply } => {
                 self.log(site.number, &site.log_origin)?.publish = true;
                 answers.push(Answer::Published(reply, site.number));
@@ -271,7 +288,8 @@ impl Writer {
     }
 
     fn load(&self, site: i64, log_origin: &str) -> Result<Log, StoreError> {
-        let signer = self.signers.signer(log_origin)?;
+        let keys = read::keys_of(&self.db, site)?;
+        let signer = self.signers.signer(keys.current())?;
         let head: Option<(i64, i64, String)> = self
             .db
             .query_row("SELECT size, recorded_at, checkpoint FROM head WHERE site = ?1", [site], |row| {
@@ -283,8 +301,7 @@ impl Writer {
             return Ok(Log { tree, recorded_at, signer, checkpoint: String::new(), grown: false, publish: false });
         };
         let corrupt = |what: String| StoreError::Corrupt { table: "head", what };
-        let signed = Checkpoint::open(&checkpoint, &signer.vkey())
-            .map_err(|e| corrupt(format!("the signed head of {log_origin}: {e}")))?;
+        let signed = keys.open(&checkpoint).map_err(|e| corrupt(format!("the signed head of {log_origin}: {e}")))?;
         let size = u64::try_from(size).map_err(|_| corrupt("a negative size".to_owned()))?;
         let tree = Tree::load(&self.db, site, size)?;
         let beyond: bool = self.db.query_row(
@@ -341,18 +358,27 @@ impl Writer {
             let size = i64::try_from(log.tree.size()).expect("below 2^40");
             if std::mem::take(&mut log.grown) {
                 let origin = log.signer.name().to_owned();
-                log.checkpoint = Checkpoint { origin, size: log.tree.size(), root: log.tree.root() }.sign(&log.signer);
-                self.db.prepare_cached("INSERT OR REPLACE INTO head VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-                    site,
-                    size,
-                    log.recorded_at.millis(),
-                    log.checkpoint
-                ])?;
+                let head = Checkpoint { origin, size: log.tree.size(), root: log.tree.root() }.sign(&log.signer);
+                // The only commit point, compared and swapped: everything written with it was made for the head that was read, and
+                // counts only if that is still there.
+                let before = std::mem::replace(&mut log.checkpoint, head);
+                let swapped = self
+                    .db
+                    .prepare_cached(
+                        "INSERT INTO head VALUES (?1, ?2, ?3, ?4)
+                         ON CONFLICT (site) DO UPDATE SET size = ?2, recorded_at = ?3, checkpoint = ?4
+                         WHERE checkpoint = ?5",
+                    )?
+                    .execute(params![site, size, log.recorded_at.millis(), log.checkpoint, before])?;
+                if swapped != 1 {
+                    let origin = log.signer.name();
+                    return Err(StoreError::NotWritten(format!("the head of {origin} is not the one that was read")));
+                }
             }
             if std::mem::take(&mut log.publish) {
                 self.db
                     .prepare_cached(
-                        "INSERT INTO published VALUES (?1, ?2, ?3, ?4)
+                        "INSERT INTO published (site, size, checkpoint, published_at) VALUES (?1, ?2, ?3, ?4)
                          ON CONFLICT (site) DO UPDATE SET size = ?2, checkpoint = ?3, published_at = ?4
                          WHERE size < ?2",
                     )?
@@ -606,6 +632,7 @@ impl Writer {
                     return Err(StoreError::Conflict(format!("webhook {id} has nothing to send again, or has ended")));
                 }
             }
+            Change::RotateLogKey { site, key } => self.rotate(site_named(site)?, key, now)?,
             Change::Import { site, .. } | Change::Access { site, .. } | Change::Restored { site, .. } => {
                 site_named(site)?;
             }
@@ -633,6 +660,28 @@ impl Writer {
             let site = registry.site(id.as_str()).expect("checked or created above");
             self.record_change(site, change, (kind, action), actor)?;
         }
+        Ok(())
+    }
+
+    /// From the next head on, a log is signed by another key. The record of it, which follows in this transaction, is the first leaf
+    /// that only the new key signs for.
+    fn rotate(&mut self, site: &Site, key: &str, now: UnixMillis) -> Result<(), StoreError> {
+        let refused = |why: String| StoreError::Refused(format!("the key {key}: {why}"));
+        let new = VerifyingKey::parse(key).map_err(|error| refused(error.to_string()))?;
+        let new = self.signers.signer(&new)?;
+        let log = self.log(site.number, &site.log_origin)?;
+        let (old, size) = (log.signer.clone(), log.tree.size());
+        if new.name() != old.name() || new.vkey() == old.vkey() {
+            return Err(refused("it must be another key of the same log".to_owned()));
+        }
+        let note = HandOver { size, old: old.vkey(), new: new.vkey() }.sign(&old, &new);
+        log.signer = new;
+        let size = i64::try_from(size).expect("below 2^40");
+        self.db.execute(
+            "INSERT INTO hand_over (site, size, at, old, note) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![site.number, size, now.millis(), old.vkey().to_string(), note],
+        )?;
+        self.db.execute("UPDATE site SET log_key = ?2 WHERE site = ?1", params![site.number, key])?;
         Ok(())
     }
 
@@ -679,7 +728,7 @@ impl Writer {
 /// What everyone in a transaction that was undone is told: to wait, unless waiting cannot help.
 fn not_written(error: &StoreError) -> StoreError {
     match error {
-        StoreError::Unavailable(_) => StoreError::NotWritten(error.to_string()),
+        StoreError::Unavailable(_) | StoreError::NotWritten(_) => StoreError::NotWritten(error.to_string()),
         error => StoreError::Refused(format!("not written: {error}")),
     }
 }
