@@ -39,7 +39,7 @@ demo: build ## Run a small site with the banner (DEMO="--preset choice" for the 
 	target/release/consent demo $(DEMO)
 
 setup-test: setup
-	@tests/setup build-essential chromium fonts-dejavu-core nginx nodejs npm python3 strace
+	@tests/setup build-essential chromium fonts-dejavu-core golang golang-golang-x-mod-dev nginx nodejs npm python3 strace
 
 lint: setup widget ## Check format and lints
 	$(CARGO) fmt --all --check
