@@ -112,7 +112,7 @@ async fn serve_witness(listen: SocketAddr, named: Named, logs: Logs) -> anyhow::
     tracing::info!("the key of this witness is {}", key.vkey());
     let witness = Arc::new(Witness::new(&named.data, key, logs, Arc::new(SystemClock)));
     tracing::info!(%address, "listening on http://{address}");
-    http::accept(listener, serve::router(witness), CONNECTIONS, &Arc::default(), stop).await?;
+    http::accept(listener, serve::router(witness).into(), CONNECTIONS, &Arc::default(), stop).await?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

@@ -162,8 +162,14 @@ pub fn openapi() -> String {
 /// What a listener serves.
 pub struct Routes {
     router: Router,
-    /// Whether the check is one of them.
-    check: bool,
+    /// Of which service the check is answered in front of the router, if it is.
+    check: Option<Arc<App>>,
+}
+
+impl From<Router> for Routes {
+    fn from(router: Router) -> Self {
+        Self { router, check: None }
+    }
 }
 
 /// All routes. `pages` are those of a site that is served beside the API (the demo's).
@@ -185,14 +191,14 @@ pub fn router(app: Arc<App>, pages: Option<Router>) -> Routes {
         .layer(headers.clone())
         .layer(middleware::from_fn_with_state(Arc::clone(&app), counted));
     let (check, _) = check().split_for_parts();
-    let service = service.merge(check.method_not_allowed_fallback(other_method).with_state(app));
+    let service = service.merge(check.method_not_allowed_fallback(other_method).with_state(Arc::clone(&app)));
     let router = match pages {
         Some(pages) => service.merge(pages.layer(headers)),
         // Bare, so that it can be measured against: the same listener and runtime without anything of ours.
         None => service.route("/", axum::routing::get(|| async { "consent\n" })),
     }
     .fallback(|| async { Problem::not_found("there is nothing at this address") });
-    Routes { router, check: true }
+    Routes { router, check: Some(app) }
 }
 
 /// What operators watch, for an address of its own: nothing of it is for everyone.
@@ -205,7 +211,7 @@ pub fn operators(app: Arc<App>) -> Routes {
         .with_state(app)
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .layer(middleware::from_fn(secure));
-    Routes { router, check: false }
+    router.into()
 }
 
 /// Counts answers by the route's pattern.
@@ -254,7 +260,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let app = Arc::clone(app);
-    accept(listener, router, app.config.max_connections, &Arc::clone(&app.metrics.connections), stop).await
+    accept(listener, routes, app.config.max_connections, &Arc::clone(&app.metrics.connections), stop).await
 }
 
 /// As [`serve`], for something that is not this service: no more than `most` connections, which `open` counts.
@@ -263,7 +269,7 @@ pub async fn serve(
 /// As [`serve`].
 pub async fn accept(
     listener: TcpListener,
-    router: Router,
+    routes: Routes,
     most: u32,
     open: &Arc<AtomicU64>,
     stop: impl Future<Output = ()>,
@@ -292,7 +298,7 @@ pub async fn accept(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        let service = front::<hyper::body::Incoming>(Arc::clone(app), &routes);
+        let service = front::<hyper::body::Incoming>(&routes);
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
@@ -318,7 +324,6 @@ pub async fn accept(
 
 /// What answers a request: the router, behind the one route that is asked so often that finding it costs more than answering.
 pub fn front<B>(
-    app: Arc<App>,
     routes: &Routes,
 ) -> impl Service<
     Request<B>,
@@ -330,10 +335,10 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<axum::BoxError>,
 {
-    let (router, check) = (TowerToHyperService::new(routes.router.clone()), routes.check);
+    let (router, check) = (TowerToHyperService::new(routes.router.clone()), routes.check.clone());
     service_fn(move |request: Request<B>| {
         // Both before the answer is awaited: what is not routed is answered at once, and the future holds no request.
-        let answer = if check { api::check::plain(&app, &request) } else { None };
+        let answer = check.as_ref().and_then(|app| api::check::plain(app, &request));
         let routed = if answer.is_none() { Some(router.call(request)) } else { None };
         async move {
             match (answer, routed) {

@@ -121,8 +121,8 @@ impl Server {
         }
         let site = app.store.registry().site("demo").cloned().expect("it was just made");
         runtime.block_on(app.store.publish(&site)).expect("a checkpoint can be published");
-        let routes = http::router(Arc::clone(&app), None);
-        let front = http::front(app, &routes);
+        let routes = http::router(app, None);
+        let front = http::front(&routes);
         let answer: Answering = Box::new(move |request| Box::pin(front.call(request)));
         Self { runtime, answer, clock, requests: 0, outline, keys, _folder: folder }
     }
