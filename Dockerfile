@@ -1,7 +1,9 @@
 # syntax=docker/dockerfile:1
 # The service as one static binary and nothing else, that runs as nobody on a file system that it cannot write but for /data:
 #   docker build -t consent .
-#   docker run --read-only --cap-drop ALL --security-opt no-new-privileges -v consent-data:/data -p 127.0.0.1:8080:8080 consent
+#   docker run --read-only --cap-drop ALL --security-opt no-new-privileges -v consent-data:/data -p 127.0.0.1:8080:8080 \
+#     -e CONSENT_TRUSTED_PROXIES=172.17.0.0/16 consent
+# The bridge's gateway is every connection's peer: without the last, all visitors share one client's limits (docs/operation.md).
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src

@@ -36,9 +36,9 @@ pub struct App {
     /// Tries to log in.
     pub attempts: Attempts,
     /// Passwords are hashed one after the other: each takes 46 MiB and a core.
-    pub hashing: Semaphore,
+    pub hashing: Arc<Semaphore>,
     /// One look through a whole log at a time.
-    pub counting: Semaphore,
+    pub counting: Arc<Semaphore>,
     /// The configuration.
     pub config: Config,
     /// What is counted.
@@ -101,8 +101,8 @@ impl App {
             scripts: Compressed::default(),
             stopping: watch::Sender::new(false),
             attempts: Attempts::default(),
-            hashing: Semaphore::new(1),
-            counting: Semaphore::new(1),
+            hashing: Arc::new(Semaphore::new(1)),
+            counting: Arc::new(Semaphore::new(1)),
             metrics: Metrics::default(),
             limits: Limits::new(&config),
             witnesses: Witnesses::new(&config),

@@ -14,7 +14,8 @@ pub const MOST: u32 = 5;
 /// How long a window is, from the first try, in milliseconds.
 pub const WINDOW: i64 = 15 * 60 * 1000;
 
-/// The most names that are remembered. Filling this up takes hours, since each try costs a hash.
+/// The most names that are remembered. A try is counted when its hash is about to be made, so filling this up takes a window or more; and
+/// who may not try any more is never forgotten for it.
 const NAMES: usize = 10_000;
 
 /// Tries to log in, by name.
@@ -35,10 +36,27 @@ impl Tries {
         // A clock that jumped back must not make a window longer.
         (self.since.millis().saturating_add(WINDOW) - now.millis()).clamp(0, WINDOW)
     }
+
+    /// The same in seconds, rounded up.
+    fn wait(self, now: UnixMillis) -> u16 {
+        u16::try_from(self.left(now) / 1000 + 1).unwrap_or(u16::MAX)
+    }
 }
 
 impl Attempts {
-    /// Counts a try, before the password is looked at: those that run side by side count as well. `true` if it is the last for now.
+    /// Whether there were too many already. Counts nothing: what waits for its turn has not tried yet.
+    ///
+    /// # Errors
+    /// The seconds to wait, then.
+    pub fn look(&self, name: &str, now: UnixMillis) -> Result<(), u16> {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        match names.get(name) {
+            Some(tries) if tries.count >= MOST && tries.left(now) > 0 => Err(tries.wait(now)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a try, once the password is about to be looked at. `true` if it is the last for now.
     ///
     /// # Errors
     /// The seconds to wait, where there were too many.
@@ -46,10 +64,13 @@ impl Attempts {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if names.len() >= NAMES && !names.contains_key(name) {
             names.retain(|_, tries| tries.left(now) > 0);
-            if names.len() >= NAMES
-                && let Some(oldest) = names.iter().min_by_key(|(_, tries)| tries.since).map(|(name, _)| name.clone())
-            {
-                names.remove(&oldest);
+        }
+        if names.len() >= NAMES && !names.contains_key(name) {
+            let open = names.iter().filter(|(_, tries)| tries.count < MOST);
+            match open.min_by_key(|(_, tries)| tries.since).map(|(name, _)| name.clone()) {
+                Some(oldest) => drop(names.remove(&oldest)),
+                // All are locked: no name can be taken up before one of them is free.
+                None => return Err(names.values().map(|tries| tries.wait(now)).min().unwrap_or(1)),
             }
         }
         let tries = names.entry(name.to_owned()).or_insert(Tries { count: 0, since: now });
@@ -57,7 +78,7 @@ impl Attempts {
             *tries = Tries { count: 0, since: now };
         }
         if tries.count >= MOST {
-            return Err(u16::try_from(tries.left(now) / 1000 + 1).unwrap_or(u16::MAX));
+            return Err(tries.wait(now));
         }
         tries.count += 1;
         Ok(tries.count == MOST)
@@ -97,5 +118,28 @@ mod tests {
             attempts.begin(&n.to_string(), UnixMillis::new(i64::try_from(n).unwrap())).unwrap();
         }
         assert_eq!(attempts.names.lock().unwrap().len(), NAMES);
+    }
+
+    #[test]
+    fn no_flood_of_names_unlocks_one() {
+        let attempts = Attempts::default();
+        let at = UnixMillis::new(1);
+        for n in 1..=5 {
+            assert_eq!(attempts.look("ada", at), Ok(()));
+            assert_eq!(attempts.begin("ada", at), Ok(n == 5));
+        }
+        for n in 0..2 * NAMES {
+            attempts.begin(&n.to_string(), UnixMillis::new(2)).unwrap();
+        }
+        assert_eq!((attempts.look("ada", at), attempts.begin("ada", at)), (Err(901), Err(901)));
+        // Nor is there room without bound for names that are all locked.
+        let attempts = Attempts::default();
+        for n in 0..NAMES {
+            for _ in 0..MOST {
+                attempts.begin(&n.to_string(), at).unwrap();
+            }
+        }
+        assert_eq!(attempts.begin("ada", at), Err(901));
+        assert_eq!(attempts.begin("ada", UnixMillis::new(1 + WINDOW)), Ok(false));
     }
 }

@@ -101,6 +101,12 @@ settings! {
     limit_site_decisions_per_minute: u32 = 60_000,
     /// Requests per second of one API key; 0 for no limit.
     limit_key_requests_per_second: u32 = 100_000,
+    /// Passwords that one client may try per minute; 0 for no limit.
+    limit_logins_per_minute: u32 = 30,
+    /// How many of them may come at once.
+    limit_logins_burst: u32 = 10,
+    /// Changes of keys, users, notices and settings per second of one key or user, three times as many at once; 0 for no limit.
+    limit_changes_per_second: u32 = 10,
     /// Whether webhooks may lead to private addresses, to other ports than 443, and over plain http.
     webhook_allow_private: bool = false,
     /// How long the delivery of an event is tried before it is given up, in seconds; at most a week.
@@ -139,8 +145,6 @@ pub struct Loaded {
     /// The values.
     pub config: Config,
     origins: Vec<(&'static str, Origin)>,
-    /// Variables that look like ours and name no option.
-    pub unknown_variables: Vec<String>,
 }
 
 /// Variables that begin as ours and are for something else.
@@ -165,22 +169,23 @@ impl Loaded {
         let mut config = Config::default();
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            config = toml::from_str(&text).with_context(|| format!("{} cannot be used", path.display()))?;
-            let table: toml::Table =
-                toml::from_str(&text).with_context(|| format!("{} cannot be used", path.display()))?;
+            let wrong =
+                |error: toml::de::Error| anyhow::anyhow!("{} cannot be used: {}", path.display(), place(&error, &text));
+            config = toml::from_str(&text).map_err(wrong)?;
+            let table: toml::Table = toml::from_str(&text).map_err(wrong)?;
             for key in table.keys() {
                 from(key, Origin::File(path.to_owned()));
             }
         }
-        let mut unknown_variables = Vec::new();
         for (name, value) in variables {
             let Some(rest) = name.strip_prefix("CONSENT_") else { continue };
             let key = rest.to_lowercase();
             if Config::KEYS.contains(&key.as_str()) {
                 config.set(&key, &value).map_err(|why| anyhow::anyhow!("{name} ({key} in the environment): {why}"))?;
                 from(&key, Origin::Variable(name));
-            } else if !OTHER_VARIABLES.contains(&name.as_str()) {
-                unknown_variables.push(name);
+            } else if !OTHER_VARIABLES.contains(&name.as_str()) && !is_orchestrators(&name) {
+                let like = nearest(&key).map(|key| format!("; is CONSENT_{} meant?", key.to_uppercase()));
+                bail!("{name} is set, but there is no such option{}", like.unwrap_or_default());
             }
         }
         for (key, value) in flags {
@@ -189,7 +194,7 @@ impl Loaded {
                 from(key, Origin::Flag);
             }
         }
-        let loaded = Self { config, origins, unknown_variables };
+        let loaded = Self { config, origins };
         loaded.check()?;
         Ok(loaded)
     }
@@ -208,6 +213,7 @@ impl Loaded {
             ("limit_decisions_burst", config.limit_decisions_burst.into()),
             ("limit_reads_burst", config.limit_reads_burst.into()),
             ("limit_authorize_burst", config.limit_authorize_burst.into()),
+            ("limit_logins_burst", config.limit_logins_burst.into()),
         ];
         for (key, value) in at_least_1 {
             if value == 0 {
@@ -247,6 +253,48 @@ impl fmt::Display for Loaded {
         }
         Ok(())
     }
+}
+
+/// What is wrong and where, without the line itself: it may hold a secret.
+fn place(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let before = before.rsplit('\n').next().unwrap_or_default();
+    let column = before.chars().count() + 1;
+    let key = before.split('=').next().unwrap_or_default().trim();
+    let key = Config::KEYS.iter().find(|known| **known == key).map(|key| format!(" ({key})")).unwrap_or_default();
+    // What was found may be the secret; that of a type which does not fit is quoted in the message.
+    let message = match error.message().split_once(": string \"") {
+        Some((what, rest)) => {
+            let expected = rest.rsplit_once("\", ").map_or("", |(_, expected)| expected);
+            format!("{what}: a string, {expected}")
+        }
+        None => error.message().to_owned(),
+    };
+    format!("line {line}, column {column}{key}: {message}")
+}
+
+/// Variables that Kubernetes and Docker set by themselves where a service or a container is called `consent`.
+fn is_orchestrators(name: &str) -> bool {
+    ["CONSENT_SERVICE_", "CONSENT_PORT", "CONSENT_ENV_", "CONSENT_NAME"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The option whose name is most like this one, if any is.
+fn nearest(key: &str) -> Option<&'static str> {
+    let distance = |other: &str| {
+        let other: Vec<char> = other.chars().collect();
+        let mut row: Vec<usize> = (0..=other.len()).collect();
+        for (i, a) in key.chars().enumerate() {
+            let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+            for (j, b) in other.iter().enumerate() {
+                let cost = (diagonal + usize::from(a != *b)).min(row[j] + 1).min(row[j + 1] + 1);
+                diagonal = std::mem::replace(&mut row[j + 1], cost);
+            }
+        }
+        row[other.len()]
+    };
+    let found = Config::KEYS.iter().map(|other| (distance(other), *other)).min();
+    found.filter(|(far, other)| *far <= other.len() / 3).map(|(_, other)| other)
 }
 
 /// How much is logged.
@@ -472,7 +520,8 @@ mod tests {
             ("CONSENT_MAX_CONNECTIONS", "2"),
             ("CONSENT_LIMIT_READS_BURST", "2"),
             ("CONSENT_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
-            ("CONSENT_LISTN", "127.0.0.1:1"),
+            ("CONSENT_SERVICE_HOST", "10.0.0.1"),
+            ("CONSENT_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
             ("OTHER", "x"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -482,7 +531,25 @@ mod tests {
         let config = &loaded.config;
         assert_eq!((config.max_queue, config.max_connections, config.limit_reads_burst), (1, 2, 3));
         assert_eq!(config.trusted_proxies.len(), 2);
-        assert_eq!(loaded.unknown_variables, ["CONSENT_LISTN"]);
+        let unknown = |name: &str| {
+            let variables = [(name.to_owned(), "1".to_owned())];
+            Loaded::read(None, variables, &[]).unwrap_err().to_string()
+        };
+        assert_eq!(
+            unknown("CONSENT_LISTN"),
+            "CONSENT_LISTN is set, but there is no such option; is CONSENT_LISTEN meant?"
+        );
+        assert_eq!(unknown("CONSENT_XYZ"), "CONSENT_XYZ is set, but there is no such option");
+        for (text, at) in [
+            ("max_queue = 1\nmetrics_token = \"do not say\n", "line 2, column 28"),
+            ("metrics_token = 5 # do not say", "line 1, column 17"),
+            ("max_queue = \"do not say\"", "line 1, column 13"),
+            ("metrics_token = do not say", "line 1, column 17"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = format!("{:#}", Loaded::read(Some(&path), [], &[]).unwrap_err());
+            assert!(error.contains(at) && !error.contains("do not say"), "{text}: {error}");
+        }
         let shown = loaded.to_string();
         assert!(shown.contains("metrics_token = \"***\"") && !shown.contains("secret"), "{shown}");
         assert!(!format!("{loaded:?}").contains("secret"));

@@ -122,7 +122,12 @@ pub fn mint(
 /// A new secret for a key: what is stored of it, and the key's text, which is in no other place than the answer.
 pub fn secret(role: Role, id: &str) -> ([u8; 32], Secret) {
     let secret = BASE64URL_NOPAD.encode(&random::bytes::<32>());
-    (Sha256::digest(secret.as_bytes()).into(), Secret(format!("consent_{}_{id}_{secret}", role.as_str())))
+    (hash(&secret), Secret(format!("consent_{}_{id}_{secret}", role.as_str())))
+}
+
+/// What is stored of a key's secret.
+pub fn hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
 }
 
 /// The id and secret of a key's text, if it has its form.
@@ -136,7 +141,11 @@ pub fn parse(text: &str) -> Option<(&str, &str)> {
 impl ApiKey {
     /// Whether this is its secret, or the one before while that still opens. Takes the same time whatever is wrong with it.
     pub fn matches(&self, secret: &str, now: UnixMillis) -> bool {
-        let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
+        self.has(&hash(secret), now)
+    }
+
+    /// As [`Self::matches`], by the hash of the secret.
+    pub fn has(&self, hash: &[u8; 32], now: UnixMillis) -> bool {
         let before = self.previous.is_some_and(|(before, until)| now < until && bool::from(hash.ct_eq(&before)));
         bool::from(hash.ct_eq(&self.hash)) | before
     }

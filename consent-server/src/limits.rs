@@ -27,6 +27,9 @@ const HALF: usize = 2048;
 /// How long a key holds.
 const DAY: Duration = Duration::from_hours(24);
 
+/// How many times as much as one client may all clients of an IPv6 network of 48 bits ask: whoever has one could else be 65,536 clients.
+const NETWORK: u64 = 16;
+
 /// So much, and so much at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -41,6 +44,11 @@ impl Rate {
     pub fn new(count: u32, within: Duration, burst: u32) -> Self {
         let micros = u64::try_from(within.as_micros()).unwrap_or(u64::MAX);
         Self { interval: if count == 0 { 0 } else { (micros / u64::from(count)).max(1) }, burst: burst.max(1).into() }
+    }
+
+    /// So many times as much.
+    fn times(self, many: u64) -> Self {
+        Self { interval: self.interval.div_ceil(many), burst: self.burst * many }
     }
 
     /// The time, in seconds, in which all of the burst comes back.
@@ -69,11 +77,16 @@ pub enum Class {
     SiteDecisions,
     /// Requests of one API key.
     Key,
+    /// Passwords that one client tries.
+    Logins,
+    /// Changes that one key or user makes.
+    Changes,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Decisions, Self::Reads, Self::Authorize, Self::SiteDecisions, Self::Key];
+    pub const ALL: [Self; 7] =
+        [Self::Decisions, Self::Reads, Self::Authorize, Self::SiteDecisions, Self::Key, Self::Logins, Self::Changes];
 
     /// Its name in headers and metrics.
     pub const fn as_str(self) -> &'static str {
@@ -83,6 +96,8 @@ impl Class {
             Self::Authorize => "authorize",
             Self::SiteDecisions => "site-decisions",
             Self::Key => "key",
+            Self::Logins => "logins",
+            Self::Changes => "changes",
         }
     }
 }
@@ -129,6 +144,8 @@ pub struct Limits {
     authorize: Rate,
     site_decisions: Rate,
     key: Rate,
+    logins: Rate,
+    changes: Rate,
     begin: Instant,
     /// The key of the hash, and until when it holds.
     secret: RwLock<([u8; 32], Duration)>,
@@ -155,6 +172,12 @@ impl Limits {
                 config.limit_key_requests_per_second,
                 Duration::from_secs(1),
                 config.limit_key_requests_per_second,
+            ),
+            logins: Rate::new(config.limit_logins_per_minute, minute, config.limit_logins_burst),
+            changes: Rate::new(
+                config.limit_changes_per_second,
+                Duration::from_secs(1),
+                config.limit_changes_per_second.saturating_mul(3),
             ),
             begin: Instant::now(),
             secret: RwLock::new((random::bytes(), DAY)),
@@ -205,6 +228,25 @@ impl Limits {
         self.named(Class::Key, self.key, id)
     }
 
+    /// A password that is tried.
+    ///
+    /// # Errors
+    /// [`Limited`] if the client has tried too many.
+    pub fn login(&self, client: Option<IpAddr>) -> Result<(), Limited> {
+        match client {
+            Some(client) => self.client(Class::Logins, self.logins, "", client, self.begin.elapsed()),
+            None => Ok(()),
+        }
+    }
+
+    /// A change of keys, users, notices or settings by whom this id stands for.
+    ///
+    /// # Errors
+    /// [`Limited`] if they have made too many.
+    pub fn change(&self, actor: &str) -> Result<(), Limited> {
+        self.named(Class::Changes, self.changes, actor)
+    }
+
     /// Counts a request that was refused.
     pub fn count(&self, limited: Limited) {
         self.refused[limited.class as usize].fetch_add(1, Ordering::Relaxed);
@@ -219,7 +261,18 @@ impl Limits {
         if rate.interval == 0 {
             return Ok(());
         }
-        let client = self.hash(class, site, client, now);
+        let own = self.hash(class, &client::prefix(client), site, now);
+        self.bucket(class, rate, own, now)?;
+        match client.to_canonical() {
+            IpAddr::V4(_) => Ok(()),
+            IpAddr::V6(address) => {
+                let network = self.hash(class, &address.octets()[..6], site, now);
+                self.bucket(class, rate.times(NETWORK), network, now)
+            }
+        }
+    }
+
+    fn bucket(&self, class: Class, rate: Rate, client: Client, now: Duration) -> Result<(), Limited> {
         let now = micros(now);
         let mut shard = self.clients[usize::from(client[0]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
         match rate.take(shard.full_at(&client), now) {
@@ -231,8 +284,8 @@ impl Limits {
         }
     }
 
-    /// The keyed hash of a client. The key is of a fixed length and so is all before the site, so that no two clients are one.
-    fn hash(&self, class: Class, site: &str, client: IpAddr, now: Duration) -> Client {
+    /// The keyed hash of a client or a network. Everything before the site says how long it is, so that no two are one.
+    fn hash(&self, class: Class, who: &[u8], site: &str, now: Duration) -> Client {
         let (mut secret, until) = *self.secret.read().unwrap_or_else(PoisonError::into_inner);
         if now >= until {
             let mut held = self.secret.write().unwrap_or_else(PoisonError::into_inner);
@@ -247,8 +300,8 @@ impl Limits {
         }
         let digest = Sha256::new()
             .chain_update(secret)
-            .chain_update([class as u8])
-            .chain_update(client::prefix(client))
+            .chain_update([class as u8, u8::try_from(who.len()).expect("an address, of at most 16 bytes")])
+            .chain_update(who)
             .chain_update(site)
             .finalize();
         *digest.first_chunk().expect("32 bytes hold 16")
@@ -362,17 +415,30 @@ mod tests {
     fn many_clients_do_not_fill_the_memory() {
         let limits = limits();
         for number in 0..200_000u128 {
-            let address = IpAddr::V6(Ipv6Addr::from_bits(number << 64));
+            let address = IpAddr::V6(Ipv6Addr::from_bits(number << 80));
             limits.client(Class::Reads, limits.reads, "shop", address, Duration::ZERO).unwrap();
         }
         assert!(limits.held() <= 2 * HALF * SHARDS, "{}", limits.held());
     }
 
     #[test]
+    fn a_network_of_65536_households_is_no_65536_clients() {
+        let limits = limits();
+        let mut passed = 0;
+        for number in 0..65_536u128 {
+            let address = IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8_0001 << 80) | (number << 64)));
+            passed += u64::from(limits.client(Class::Decisions, limits.decisions, "shop", address, DAY / 2).is_ok());
+        }
+        assert_eq!(passed, 3 * NETWORK);
+        let other = IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8_0002 << 80));
+        limits.client(Class::Decisions, limits.decisions, "shop", other, DAY / 2).unwrap();
+    }
+
+    #[test]
     fn the_key_changes_every_day_and_with_it_everything_that_was_held() {
         let limits = limits();
         let client: IpAddr = "203.0.113.1".parse().unwrap();
-        let hash = |now| limits.hash(Class::Reads, "shop", client, now);
+        let hash = |now| limits.hash(Class::Reads, &client::prefix(client), "shop", now);
         let first = hash(Duration::ZERO);
         limits.client(Class::Reads, limits.reads, "shop", client, Duration::ZERO).unwrap();
         assert_eq!(first, hash(DAY.saturating_sub(Duration::from_secs(1))));
@@ -383,6 +449,7 @@ mod tests {
         assert_eq!(second, hash((DAY * 2).saturating_sub(Duration::from_secs(1))));
         assert_ne!(second, hash(DAY * 2));
         // Another server's key is another.
-        assert_ne!(first, super::Limits::new(&Config::default()).hash(Class::Reads, "shop", client, Duration::ZERO));
+        let another = super::Limits::new(&Config::default());
+        assert_ne!(first, another.hash(Class::Reads, &client::prefix(client), "shop", Duration::ZERO));
     }
 }

@@ -7,7 +7,7 @@ use consent_core::id::{CategoryId, SubjectId};
 use consent_core::time::UnixMillis;
 use consent_server::store::events::{Cursor, Event, EventType, Page};
 use consent_server::store::sqlite::Sqlite;
-use consent_server::store::{Change, NewDecision, Recorded, Store};
+use consent_server::store::{Actor, Change, NewDecision, Recorded, Store};
 use consent_tests::{Answer, Api, DAY, DecisionBody, TestServer, check_log, days_ago, new_subject, now, wait_until};
 use serde_json::{Value, json};
 
@@ -241,7 +241,7 @@ impl Story {
         let site = site(&self.store, "a");
         let notice = draft.publish(site.notice().map(|p| &p.notice), &material, true).unwrap();
         let change = Change::PublishNotice { site: site.id.clone(), notice: Box::new(notice), material };
-        self.store.change(change, "a test").await.unwrap();
+        self.store.change(change, Actor::Machine("a test")).await.unwrap();
     }
 
     fn page(&self, after: &Cursor, limit: usize) -> Page {

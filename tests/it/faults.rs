@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use consent_core::id::RecordId;
 use consent_server::signers::FileSigners;
 use consent_server::store::sqlite::Sqlite;
-use consent_server::store::{Change, Store};
+use consent_server::store::{Actor, Change, Store};
 use consent_tests::{
     Api, DAY, DecisionBody, FixedClock, Installed, SHOP, Serving, binary, check_log, new_subject, now, wait_until,
 };
@@ -219,7 +219,7 @@ fn a_clock_that_jumps_back_keeps_the_order() {
         let site = store.registry().site("demo").unwrap().id.clone();
         let change = Change::Restored { site, target: "a test".to_owned() };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(store.change(change, "a test")).unwrap();
+        runtime.block_on(store.change(change, Actor::Machine("a test"))).unwrap();
     }
     let acknowledged = filled(&installed, 5);
     let log = &check_log(&data).unwrap()[0];

@@ -153,6 +153,44 @@ fn reads_are_limited_and_the_widget_is_not() {
 }
 
 #[test]
+fn another_spelling_of_a_site_is_the_same_site() {
+    let installed = Installed::new();
+    let serving = installed.serve("limit_reads_per_minute = 1\nlimit_reads_burst = 4\n");
+    let api = installed.api(&serving);
+    let read = |site: &str| {
+        api.send("GET", &format!("/v1/sites/{site}/notice"), &[("x-forwarded-for", "203.0.113.7")], &[]).status
+    };
+    assert_eq!(["demo", "%64emo", "d%65mo", "demo"].map(read), [200; 4]);
+    assert_eq!(["demo", "%64emo", "de%6do"].map(read), [429; 3]);
+    // What is no site has one bucket, whatever it is called.
+    assert_eq!(["a", "b", "c", "d", "e", "f"].map(read), [404, 404, 404, 404, 429, 429]);
+}
+
+#[test]
+fn passwords_and_changes_are_limited() {
+    let installed = Installed::new();
+    let serving =
+        installed.serve("limit_logins_per_minute = 1\nlimit_logins_burst = 2\nlimit_changes_per_second = 1\n");
+    let api = installed.api(&serving);
+    let (mut name, json) = (0, ("content-type", "application/json"));
+    let mut try_one = |client: &str| {
+        name += 1;
+        let body = format!("{{\"user\": \"user-{name}\", \"password\": \"wrong password\"}}");
+        api.send("POST", "/v1/session", &[json, ("x-forwarded-for", client)], body.as_bytes())
+    };
+    assert_eq!([(); 3].map(|()| try_one("203.0.113.7").status), [401, 401, 429]);
+    assert_eq!(try_one("203.0.113.7").problem()["limit"], "logins");
+    let wrong = try_one("203.0.113.8").expect(401);
+    assert_eq!(wrong.problem()["title"], "The name or the password is wrong");
+    assert_ne!(wrong.header("www-authenticate"), "Bearer");
+    let make = || api.post_as(&api.admin, "/v1/sites/demo/keys", &serde_json::json!({ "role": "officer" }));
+    let (passed, answer) = until_limited(20, make);
+    assert!((3..=8).contains(&passed), "{passed}");
+    assert_eq!(answer.problem()["limit"], "changes");
+    api.get_as(&api.admin, "/v1/sites/demo/keys").expect(200);
+}
+
+#[test]
 fn only_who_is_trusted_names_a_client() {
     let installed = Installed::new();
     let serving = installed.serve("limit_decisions_burst = 2\nlimit_decisions_per_minute = 1\ntrusted_proxies = []\n");

@@ -46,6 +46,12 @@ fn what_holds_can_be_seen_and_errors_name_the_key() {
     let output = serve(("CONSENT_MAX_QUEUE", "many"), &["--print-config"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("CONSENT_MAX_QUEUE"), "{}", said(&output));
+    let output = serve(("CONSENT_LISTN", "127.0.0.1:1"), &["--print-config"]);
+    assert_eq!(output.status.code(), Some(2), "what nobody reads would be taken for what holds");
+    assert!(said(&output).contains("is CONSENT_LISTEN meant?"), "{}", said(&output));
+    std::fs::write(&file, "metrics_token = \"do-not-print\nmax_queue = 7\n").unwrap();
+    let output = serve(("LANG", "C"), &[]);
+    assert!(said(&output).contains("line 1") && !said(&output).contains("do-not"), "{}", said(&output));
     std::fs::write(&file, "max_qeue = 7\n").unwrap();
     let output = serve(("LANG", "C"), &[]);
     assert_eq!(output.status.code(), Some(2));

@@ -18,8 +18,10 @@ use consent_server::keys::{Role, mint};
 use consent_server::signers::FileSigners;
 use consent_server::store::sqlite::Sqlite;
 use consent_server::store::{
-    Behalf, Change, DecideError, Earlier, Entry, NewDecision, Recorded, Site, SiteSettings, Store, StoreError,
+    Actor, Behalf, Change, DecideError, Earlier, Entry, NewDecision, Recorded, Site, SiteSettings, Store, StoreError,
+    UserUpdate,
 };
+use consent_server::users::{PasswordHash, User};
 use consent_tests::{DAY, FixedClock, Tampered, check_log, consent, new_id, new_subject, root_of};
 use tempfile::TempDir;
 
@@ -101,9 +103,12 @@ pub(crate) async fn make_site(store: &impl Store, id: &str) -> Arc<Site> {
         frames: false,
     };
     let create = Change::CreateSite { id: name(id), log_origin: format!("a.example/{id}"), settings };
-    store.change(create, "a test").await.unwrap();
+    store.change(create, Actor::Machine("a test")).await.unwrap();
     let notice = Box::new(draft().publish(None, &[], false).unwrap());
-    store.change(Change::PublishNotice { site: name(id), notice, material: vec![] }, "a test").await.unwrap();
+    store
+        .change(Change::PublishNotice { site: name(id), notice, material: vec![] }, Actor::Machine("a test"))
+        .await
+        .unwrap();
     site(store, id)
 }
 
@@ -219,6 +224,7 @@ facts![
     evidence_lies_beside_the_log,
     what_is_taken_over_without_its_text_is_kept_and_grants_nothing,
     each_change_is_a_record,
+    a_change_is_made_only_by_who_may_at_that_moment,
     a_change_that_is_refused_changes_nothing,
     a_notice_version_follows_the_one_before,
     sites_have_logs_of_their_own,
@@ -564,16 +570,20 @@ async fn each_change_is_a_record(store: &Arc<impl Store>, _: &FixedClock) {
     let site = make_site(&**store, "a").await;
     let mut settings = site.settings.clone();
     settings.origins.push("https://b.example".to_owned());
-    store.change(Change::UpdateSite { site: name("a"), settings: settings.clone() }, "a test").await.unwrap();
+    store
+        .change(Change::UpdateSite { site: name("a"), settings: settings.clone() }, Actor::Machine("a test"))
+        .await
+        .unwrap();
     assert_eq!(self::site(&**store, "a").settings, settings, "in the registry when it is answered");
     let (key, secret) = mint(Role::Officer, vec![name("a")], "label", UnixMillis::new(START), None);
-    let id = key.id.clone();
-    store.change(Change::CreateKey(key), "a test").await.unwrap();
+    let (id, secret_hash) = (key.id.clone(), key.hash);
+    store.change(Change::CreateKey(key), Actor::Machine("a test")).await.unwrap();
     let text = secret.reveal().splitn(4, '_').nth(3).unwrap().to_owned();
     assert!(store.registry().key(&id).unwrap().matches(&text, UnixMillis::new(START)));
     let access = Change::Access { site: name("a"), action: Action::Export, target: "all records".to_owned() };
-    store.change(access, &id).await.unwrap();
-    store.change(Change::RevokeKey { id: id.clone() }, "a test").await.unwrap();
+    let officer = Actor::Key { id: id.clone(), secret: secret_hash, needed: Role::Officer };
+    store.change(access, officer).await.unwrap();
+    store.change(Change::RevokeKey { id: id.clone() }, Actor::Machine("a test")).await.unwrap();
     assert!(!store.registry().key(&id).unwrap().is_live(UnixMillis::new(START)));
 
     let size = published(&**store, &site).await.size;
@@ -619,13 +629,93 @@ async fn a_change_that_is_refused_changes_nothing(store: &Arc<impl Store>, _: &F
         ("a key for no site", Change::CreateKey(stray)),
         ("no site", Change::Access { site: name("nowhere"), action: Action::Read, target: String::new() }),
     ] {
-        let answer = store.change(change, "a test").await;
+        let answer = store.change(change, Actor::Machine("a test")).await;
         assert!(matches!(answer, Err(StoreError::Refused(_) | StoreError::Conflict(_))), "{what}: {answer:?}");
     }
     assert_eq!(store.registry().sites.len(), 1);
     assert!(store.registry().key(&stray_id).is_none(), "half of a change is none");
     assert_eq!(published(&**store, &site).await.size, size);
     assert_eq!(self::site(&**store, "a").settings, site.settings);
+}
+
+async fn a_change_is_made_only_by_who_may_at_that_moment(store: &Arc<impl Store>, _: &FixedClock) {
+    let a = make_site(&**store, "a").await;
+    make_site(&**store, "b").await;
+    let machine = Actor::Machine("a test");
+    let start = UnixMillis::new(START);
+    let (key, _) = mint(Role::Admin, vec![name("a")], "", start, None);
+    let (id, secret) = (key.id.clone(), key.hash);
+    store.change(Change::CreateKey(key), machine.clone()).await.unwrap();
+    let user = |sites: &[&str]| User {
+        id: "aaaaaaaa".to_owned(),
+        name: "ada".to_owned(),
+        role: Role::Officer,
+        sites: sites.iter().map(|site| name(site)).collect(),
+        password: PasswordHash::of("correct horse battery"),
+        created_at: start,
+        disabled_at: None,
+    };
+    let old = user(&["a"]);
+    store.change(Change::CreateUser(old.clone()), machine.clone()).await.unwrap();
+    let admin = |secret| Actor::Key { id: id.clone(), secret, needed: Role::Admin };
+    let update = |update: UserUpdate| Change::UpdateUser { id: "aaaaaaaa".to_owned(), update };
+    let password =
+        || update(UserUpdate { password: Some(PasswordHash::of("another long one")), ..UserUpdate::default() });
+    let sites = |sites: &[&str]| {
+        let sites = Some(sites.iter().map(|site| name(site)).collect());
+        update(UserUpdate { sites, ..UserUpdate::default() })
+    };
+    // The sites that they have when it is done are what counts, and those that they would get.
+    store.change(sites(&["a", "b"]), machine.clone()).await.unwrap();
+    let size = published(&**store, &a).await.size;
+    for change in [password(), sites(&["a"]), Change::RemoveUser { id: "aaaaaaaa".to_owned() }] {
+        let answer = store.change(change, admin(secret)).await;
+        assert!(matches!(answer, Err(StoreError::Forbidden(_))), "{answer:?}");
+    }
+    store.change(sites(&["a"]), machine.clone()).await.unwrap();
+    let answer = store.change(sites(&["a", "b"]), admin(secret)).await;
+    assert!(matches!(answer, Err(StoreError::Forbidden(_))), "{answer:?}");
+    let officer = Actor::Key { id: id.clone(), secret, needed: Role::Backend };
+    assert!(matches!(store.change(password(), officer).await, Err(StoreError::Forbidden(_))), "admin is no backend");
+    assert!(matches!(store.change(password(), admin([0; 32])).await, Err(StoreError::Ended)), "another secret");
+    assert_eq!(published(&**store, &a).await.size, size + 1, "what was refused is not recorded");
+    store.change(password(), admin(secret)).await.unwrap();
+    // A login that was begun under the password before.
+    let login = |password: &PasswordHash, hash| {
+        let (user, password) = ("aaaaaaaa".to_owned(), password.clone());
+        store.change(Change::Login { user: user.clone(), hash, password }, Actor::User(user))
+    };
+    let answer = login(&old.password, [1; 32]).await;
+    assert!(matches!(answer, Err(StoreError::Conflict(_))), "{answer:?}");
+    let new = store.registry().user("aaaaaaaa").unwrap().password.clone();
+    login(&new, [2; 32]).await.unwrap();
+    // A session is asked for, too: one of a user who may do this, and that has not ended.
+    let session = |hash, needed| Actor::Session { user: "aaaaaaaa".to_owned(), hash, needed };
+    let access = || Change::Access { site: name("a"), action: Action::Read, target: "x".to_owned() };
+    store.change(access(), session([2; 32], Role::Officer)).await.unwrap();
+    let answer = store.change(access(), session([2; 32], Role::Admin)).await;
+    assert!(matches!(answer, Err(StoreError::Forbidden(_))), "{answer:?}");
+    assert!(matches!(store.change(access(), session([3; 32], Role::Officer)).await, Err(StoreError::Ended)));
+    // Removing a user and their login in one transaction: the one is refused, and nobody else notices.
+    let remove = store.change(Change::RemoveUser { id: "aaaaaaaa".to_owned() }, machine.clone());
+    let (removed, login, decided, left) = tokio::join!(
+        remove,
+        login(&new, [4; 32]),
+        store.decide(&a, decision(&["statistics"], START)),
+        store.change(access(), session([2; 32], Role::Officer)),
+    );
+    removed.unwrap();
+    assert!(matches!(login, Err(StoreError::Conflict(_))), "{login:?}");
+    decided.unwrap();
+    assert!(matches!(left, Err(StoreError::Ended)), "{left:?}");
+    // And a key that ends.
+    let revoke = store.change(Change::RevokeKey { id: id.clone() }, machine);
+    let (fresh, _) = mint(Role::Admin, vec![name("a")], "", start, None);
+    let fresh_id = fresh.id.clone();
+    let (revoked, made) = tokio::join!(revoke, store.change(Change::CreateKey(fresh), admin(secret)));
+    revoked.unwrap();
+    assert!(matches!(made, Err(StoreError::Ended)), "{made:?}");
+    assert!(store.registry().key(&fresh_id).is_none());
 }
 
 async fn a_notice_version_follows_the_one_before(store: &Arc<impl Store>, _: &FixedClock) {
@@ -640,10 +730,10 @@ async fn a_notice_version_follows_the_one_before(store: &Arc<impl Store>, _: &Fi
         notice: Box::new(notice.clone()),
         material: vec![statistics.clone()],
     };
-    store.change(publish(&second), "a test").await.unwrap();
+    store.change(publish(&second), Actor::Machine("a test")).await.unwrap();
     assert_eq!(self::site(&**store, "a").notices.len(), 2);
     for (what, notice) in [("the same again", &second), ("an old one", first)] {
-        let answer = store.change(publish(notice), "a test").await;
+        let answer = store.change(publish(notice), Actor::Machine("a test")).await;
         assert!(matches!(answer, Err(StoreError::Conflict(_))), "{what}: {answer:?}");
     }
     assert_eq!(self::site(&**store, "a").notices.len(), 2);
@@ -876,7 +966,7 @@ async fn two_processes_on_one_folder_write_one_tree() {
         let (key, _) = mint(Role::Backend, vec![name("a")], "", UnixMillis::new(START), None);
         let id = key.id.clone();
         let (writer, reader) = if round % 2 == 0 { (&one, &two) } else { (&two, &one) };
-        writer.change(Change::CreateKey(key), "a test").await.unwrap();
+        writer.change(Change::CreateKey(key), Actor::Machine("a test")).await.unwrap();
         // The other one notices within a moment, or with its next write.
         reader.decide(&site_one, decision(&[], START)).await.unwrap();
         assert!(reader.registry().key(&id).is_some());

@@ -143,6 +143,9 @@ pub(super) fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
         say!("{}: {} records, and they give the head that was signed", log.site, log.size);
     }
     say!("restored to {} what was there at {}", target.display(), description.made_at);
+    say!(
+        "keys, users and passwords are as they were then: what was revoked or changed since opens again until it is revoked again"
+    );
     for log in &logs {
         let stem = file_stem(&log.log_origin);
         let key = FileSigners::new(data.join("keys"));

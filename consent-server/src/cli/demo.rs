@@ -18,7 +18,7 @@ use crate::app::{self, App};
 use crate::config::{Config, Loaded};
 use crate::http;
 use crate::keys::{Role, Secret, mint};
-use crate::store::{Change, Site, SiteSettings, Store};
+use crate::store::{Actor, Change, Site, SiteSettings, Store};
 use crate::users::{self, PasswordHash, User};
 use crate::webhooks;
 
@@ -138,7 +138,7 @@ async fn prepare(app: &App, address: SocketAddr, preset: Preset) -> anyhow::Resu
         None => Some(Change::CreateSite { id: id.clone(), log_origin: LOG_ORIGIN.to_owned(), settings }),
     };
     if let Some(change) = change {
-        app.store.change(change, ACTOR).await?;
+        app.store.change(change, Actor::Machine(ACTOR)).await?;
     }
     let draft = crate::draft::parse(preset.draft(), false)?;
     let previous = existing.as_ref().and_then(|site| site.notice());
@@ -148,7 +148,9 @@ async fn prepare(app: &App, address: SocketAddr, preset: Preset) -> anyhow::Resu
         let material = draft.categories.iter().filter(|category| !category.necessary).map(|c| c.id.clone()).collect();
         let material: Vec<_> = if previous.is_some() { material } else { Vec::new() };
         let notice = draft.publish(previous.map(|p| &p.notice), &material, false)?;
-        app.store.change(Change::PublishNotice { site: id, notice: Box::new(notice), material }, ACTOR).await?;
+        app.store
+            .change(Change::PublishNotice { site: id, notice: Box::new(notice), material }, Actor::Machine(ACTOR))
+            .await?;
     }
     app.store.registry().site(SITE).cloned().context("the demo's site is missing")
 }
@@ -157,13 +159,13 @@ async fn prepare(app: &App, address: SocketAddr, preset: Preset) -> anyhow::Resu
 async fn keys(app: &App) -> anyhow::Result<[String; 3]> {
     for key in &app.store.registry().keys {
         if key.label == LABEL && key.revoked_at.is_none() {
-            app.store.change(Change::RevokeKey { id: key.id.clone() }, ACTOR).await?;
+            app.store.change(Change::RevokeKey { id: key.id.clone() }, Actor::Machine(ACTOR)).await?;
         }
     }
     let mut texts = [const { String::new() }; 3];
     for (role, text) in Role::ALL.into_iter().zip(&mut texts) {
         let (key, secret) = mint(role, vec![SiteId::parse(SITE)?], LABEL, app.clock.now(), None);
-        app.store.change(Change::CreateKey(key), ACTOR).await?;
+        app.store.change(Change::CreateKey(key), Actor::Machine(ACTOR)).await?;
         secret.reveal().clone_into(text);
     }
     Ok(texts)
@@ -175,7 +177,7 @@ async fn officer(app: &App) -> anyhow::Result<Secret> {
     // Somebody else's officer, of a site that is no demo, is left alone; the new one then cannot have the name.
     let earlier = registry.user_named(OFFICER).filter(|user| user.sites.iter().all(|site| site.as_str() == SITE));
     if let Some(id) = earlier.map(|user| user.id.clone()) {
-        app.store.change(Change::RemoveUser { id }, ACTOR).await?;
+        app.store.change(Change::RemoveUser { id }, Actor::Machine(ACTOR)).await?;
     }
     let made = users::generate_password();
     let password = made.reveal().to_owned();
@@ -188,7 +190,7 @@ async fn officer(app: &App) -> anyhow::Result<Secret> {
         created_at: app.clock.now(),
         disabled_at: None,
     };
-    app.store.change(Change::CreateUser(user), ACTOR).await?;
+    app.store.change(Change::CreateUser(user), Actor::Machine(ACTOR)).await?;
     Ok(made)
 }
 

@@ -40,6 +40,13 @@ struct Findings {
 }
 
 impl Findings {
+    fn in_words(&self) -> String {
+        match self.bad {
+            1 => "1 thing is wrong".to_owned(),
+            many => format!("{many} things are wrong"),
+        }
+    }
+
     fn check(&mut self, what: &str, result: Result<String, String>) {
         match result {
             Ok(fine) => say!("ok    {what}: {fine}"),
@@ -57,7 +64,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return health(&loaded.config);
     }
     let mut findings = Findings { bad: 0 };
-    findings.check("configuration", configuration(&loaded, args.config.as_deref()));
+    findings.check("configuration", Ok(configuration(args.config.as_deref())));
     let config = loaded.config;
     if !config.data.join("consent.db").exists() {
         anyhow::bail!("there is no database in {}", config.data.display());
@@ -83,7 +90,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         findings.check(&format!("{id}: notice"), notice(site));
         findings.check(&format!("{id}: origins and cookie"), cookie(site));
     }
-    say!("{}", if findings.bad == 0 { "all is well".to_owned() } else { format!("{} things are wrong", findings.bad) });
+    say!("{}", if findings.bad == 0 { "all is well".to_owned() } else { findings.in_words() });
     Ok(if findings.bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -107,11 +114,8 @@ fn health(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(if response.status().is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn configuration(loaded: &Loaded, file: Option<&Path>) -> Result<String, String> {
-    if !loaded.unknown_variables.is_empty() {
-        return Err(format!("there is no option for {}", loaded.unknown_variables.join(", ")));
-    }
-    Ok(file.map_or_else(|| "no file; defaults and the environment".to_owned(), |path| path.display().to_string()))
+fn configuration(file: Option<&Path>) -> String {
+    file.map_or_else(|| "no file; defaults and the environment".to_owned(), |path| path.display().to_string())
 }
 
 fn free(config: &Config) -> Result<String, String> {

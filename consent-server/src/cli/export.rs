@@ -12,7 +12,7 @@ use consent_core::record::Action;
 use consent_core::time::UnixMillis;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{ACTOR, Data, block_on};
+use super::{Data, block_on, machine};
 use crate::app::{self, App};
 use crate::export::{TimeRange, csv, jsonl};
 use crate::store::{Change, Signers, Site, Store};
@@ -91,7 +91,7 @@ async fn record_access(app: &App, site: &Arc<Site>, format: Format, range: TimeR
     let name = if format == Format::Jsonl { "jsonl" } else { "csv" };
     let bound = |at: Option<UnixMillis>, open: &str| at.map_or_else(|| open.to_owned(), |at| at.to_string());
     let target = format!("{name} from {} to {}", bound(range.0, "the start"), bound(range.1, "the end"));
-    app.store.change(Change::Access { site: site.id.clone(), action: Action::Export, target }, ACTOR).await?;
+    app.store.change(Change::Access { site: site.id.clone(), action: Action::Export, target }, machine()).await?;
     app.store.publish(site).await?;
     Ok(())
 }

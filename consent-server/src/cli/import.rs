@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,10 +18,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{ACTOR, Data, block_on};
+use super::{ACTOR, Data, block_on, machine};
 use crate::app::{self, App};
 use crate::import::{self, Claim, Peer, slug};
-use crate::store::{Behalf, Change, DecideError, Earlier, NewDecision, Published, Recorded, Site, Store, StoreError};
+use crate::store::{
+    Behalf, Change, DecideError, Earlier, NewDecision, Published, Recorded, Site, Store, StoreError, has_words,
+};
 
 /// The longest line, in bytes.
 const MAX_LINE: u64 = 256 * 1024;
@@ -139,12 +141,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .as_ref()
         .map(|path| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display())));
     let notice_text = notice_text.transpose()?;
-    if notice_text.as_ref().is_some_and(|text| text.len() > MAX_NOTICE_TEXT || text.trim().is_empty()) {
+    if notice_text.as_ref().is_some_and(|text| text.len() > MAX_NOTICE_TEXT || !has_words(text)) {
         bail!("the text that people were shown has 1 to {MAX_NOTICE_TEXT} bytes");
     }
-    let cookies = cookies.as_ref().filter(|_| !dry_run).map(|path| {
-        File::create_new(path).map(BufWriter::new).with_context(|| format!("cannot write {}", path.display()))
-    });
+    let cookies = cookies
+        .as_ref()
+        .filter(|_| !dry_run)
+        .map(|path| private_file(path).map(BufWriter::new).with_context(|| format!("cannot write {}", path.display())));
     let input = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     let bar = progress(input.metadata().map_or(0, |about| about.len()));
     app.store.write_beside_a_server();
@@ -200,7 +203,7 @@ impl Import<'_> {
         let recorded = counts.granting + counts.refusing + counts.unproven + counts.stale;
         if recorded > 0 && !self.dry_run {
             let target = format!("{recorded} earlier decisions");
-            self.app.store.change(Change::Import { site: self.site.id.clone(), target }, ACTOR).await?;
+            self.app.store.change(Change::Import { site: self.site.id.clone(), target }, machine()).await?;
         }
         Ok(())
     }
@@ -231,7 +234,10 @@ impl Import<'_> {
         if line.evidence.as_ref().is_some_and(|text| text.len() > MAX_EVIDENCE) {
             return Err(format!("evidence has more than {MAX_EVIDENCE} bytes"));
         }
-        let notice_text = line.notice_text.filter(|text| !text.trim().is_empty()).or_else(|| self.notice_text.clone());
+        if line.evidence.as_deref().is_some_and(|text| !has_words(text)) {
+            return Err("evidence without words is none: leave it out".to_owned());
+        }
+        let notice_text = line.notice_text.filter(|text| has_words(text)).or_else(|| self.notice_text.clone());
         if notice_text.as_ref().is_some_and(|text| text.len() > MAX_NOTICE_TEXT) {
             return Err(format!("notice_text has more than {MAX_NOTICE_TEXT} bytes"));
         }
@@ -474,6 +480,15 @@ fn meant(name: &str, outline: &Outline) -> Option<Vec<ChoiceId>> {
     });
     let places: Vec<_> = places.collect();
     (!places.is_empty()).then_some(places)
+}
+
+/// A new file that only its owner reads: it says whose cookie is which.
+fn private_file(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// Skips the rest of a line; returns how much that was.

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use consent_core::id::SiteId;
 use consent_core::time::UnixMillis;
 
-use super::{ACTOR, Data, block_on};
+use super::{Data, block_on, machine};
 use crate::app;
 use crate::keys::{Role, mint, secret};
 use crate::store::{Change, Store};
@@ -76,7 +76,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             let now = app.clock.now();
             let (key, secret) = mint(role, ids, &label, now, days.map(|days| now.plus_days(days)));
             let id = key.id.clone();
-            block_on(app.store.change(Change::CreateKey(key), ACTOR))??;
+            block_on(app.store.change(Change::CreateKey(key), machine()))??;
             eprintln!("created {} key {id}; this is the only time it is shown:", role.as_str());
             say!("{}", secret.reveal());
         }
@@ -100,13 +100,13 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             let key = registry.key(&id).with_context(|| format!("there is no key {id}"))?;
             let (hash, secret) = secret(key.role, &key.id);
             let until = UnixMillis::new(app.clock.now().millis() + i64::from(grace_hours) * 3_600_000);
-            block_on(app.store.change(Change::RotateKey { id: id.clone(), hash, until }, ACTOR))??;
+            block_on(app.store.change(Change::RotateKey { id: id.clone(), hash, until }, machine()))??;
             eprintln!("the present secret of key {id} ends {until}; this is the only time the new one is shown:");
             say!("{}", secret.reveal());
         }
         Command::Revoke { id, data } => {
             let app = app::open(&data.data)?;
-            block_on(app.store.change(Change::RevokeKey { id: id.clone() }, ACTOR))??;
+            block_on(app.store.change(Change::RevokeKey { id: id.clone() }, machine()))??;
             say!("revoked key {id}");
         }
     }

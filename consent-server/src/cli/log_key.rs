@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Subcommand;
 
-use super::{ACTOR, Data, block_on};
+use super::{Data, block_on, machine};
 use crate::app;
 use crate::store::{Change, Signers, Store};
 
@@ -54,7 +54,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             let before = app.signers.path(site.keys()?.current());
             let key = app.signers.replace(&site.log_origin)?.vkey();
             let change = Change::RotateLogKey { site: site.id.clone(), key: key.to_string() };
-            block_on(app.store.change(change, ACTOR))??;
+            block_on(app.store.change(change, machine()))??;
             eprintln!("the log of {} is signed by another key from now on:", site.id);
             say!("{key}");
             eprintln!(

@@ -36,6 +36,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Loaded;
+use crate::store::Actor;
 
 /// Consent management that can be proven: banner, service, evidence.
 #[derive(Debug, Parser)]
@@ -181,3 +182,8 @@ fn stop() -> anyhow::Result<impl Future<Output = ()>> {
 
 /// Who a command's acts are recorded for.
 const ACTOR: &str = "command line";
+
+/// Whoever has this machine.
+fn machine() -> Actor {
+    Actor::Machine(ACTOR)
+}

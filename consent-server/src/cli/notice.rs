@@ -11,7 +11,7 @@ use consent_core::id::CategoryId;
 use consent_core::lint::{self, Severity};
 use consent_core::notice::{self, Draft, Notice, PublishError, diff};
 
-use super::{ACTOR, Data, block_on};
+use super::{Data, block_on, machine};
 use crate::app::{self, App};
 use crate::draft;
 use crate::import::{self, Peer};
@@ -235,7 +235,7 @@ fn publish(file: &Path, site: &str, material: &[String], editorial: bool, data: 
     let notice = publish_draft(draft, previous, &answers)?;
     let version = notice.version();
     let change = Change::PublishNotice { site: site.id.clone(), notice: Box::new(notice), material: answers.material };
-    block_on(app.store.change(change, ACTOR))??;
+    block_on(app.store.change(change, machine()))??;
     say!("version {version} of the notice of {} is in force", site.id);
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use super::{ACTOR, serve_on, stop};
+use super::{machine, serve_on, stop};
 use crate::config::{Config, Loaded};
 use crate::store::{Change, Site, Store};
 use crate::{app, http, logging, webhooks};
@@ -54,9 +54,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     logging::start(loaded.config.log, loaded.config.log_format);
-    for name in &loaded.unknown_variables {
-        tracing::warn!("{name} is set, but there is no such option: see consent.example.toml");
-    }
     serve_on(serve(loaded.config, args.accept_rollback))
 }
 
@@ -109,7 +106,7 @@ async fn serve(config: Config, accept_rollback: bool) -> anyhow::Result<ExitCode
 async fn accepted(app: &app::App, site: &Site, broken: &str) -> anyhow::Result<()> {
     tracing::warn!(site = %site.id, "a rollback of {} was accepted: {broken}", site.id);
     let change = Change::Restored { site: site.id.clone(), target: format!("rollback accepted: {broken}") };
-    Ok(app.store.change(change, ACTOR).await?)
+    Ok(app.store.change(change, machine()).await?)
 }
 
 /// Asks the witnesses what they have seen of a log. One that does not answer keeps nobody from starting: that would let it stop the

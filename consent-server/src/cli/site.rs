@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use consent_core::id::SiteId;
 
-use super::{ACTOR, Data, block_on};
+use super::{Data, block_on, machine};
 use crate::app;
 use crate::store::{Change, SiteSettings, Store};
 
@@ -68,7 +68,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             let settings = settings(origins, cookie_domain, frames)?;
             let app = app::open(&data.data)?;
             let change = Change::CreateSite { id: id.clone(), log_origin, settings };
-            block_on(app.store.change(change, ACTOR))??;
+            block_on(app.store.change(change, machine()))??;
             let registry = app.store.registry();
             let site = registry.site(id.as_str()).context("the site was created, and is not there")?;
             say!("created site {id}; the public key of its log is\n{}", site.log_key);
@@ -77,7 +77,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             let app = app::open(&data.data)?;
             let id = SiteId::parse(&site).with_context(|| format!("the id \"{site}\""))?;
             let change = Change::UpdateSite { site: id.clone(), settings: settings(origins, cookie_domain, frames)? };
-            block_on(app.store.change(change, ACTOR))??;
+            block_on(app.store.change(change, machine()))??;
             say!("changed site {id}");
         }
         Command::List { data } => {

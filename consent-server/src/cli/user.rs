@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use consent_core::id::SiteId;
 
-use super::{ACTOR, Data, block_on};
+use super::{Data, block_on, machine};
 use crate::app::{self, App};
 use crate::store::{Change, Registry, Store, UserUpdate};
 use crate::users::{self, PasswordHash, User};
@@ -93,7 +93,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             let (id, created_at) = (users::new_id(), app.clock.now());
             let (password, shown) = password(generate)?;
             let user = User { id: id.clone(), name, role, sites: ids, password, created_at, disabled_at: None };
-            block_on(app.store.change(Change::CreateUser(user), ACTOR))??;
+            block_on(app.store.change(Change::CreateUser(user), machine()))??;
             eprintln!("created {} {id}", role.as_str());
             show(shown);
         }
@@ -118,7 +118,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Remove { user, data } => {
             let app = app::open(&data.data)?;
             let id = named(&app.store.registry(), &user)?;
-            block_on(app.store.change(Change::RemoveUser { id: id.clone() }, ACTOR))??;
+            block_on(app.store.change(Change::RemoveUser { id: id.clone() }, machine()))??;
             say!("removed user {id}");
         }
     }
@@ -134,7 +134,7 @@ fn disable(data: &Data, user: &str, disabled: bool) -> anyhow::Result<()> {
 }
 
 fn update(app: &App, id: &str, update: UserUpdate) -> anyhow::Result<()> {
-    Ok(block_on(app.store.change(Change::UpdateUser { id: id.to_owned(), update }, ACTOR))??)
+    Ok(block_on(app.store.change(Change::UpdateUser { id: id.to_owned(), update }, machine()))??)
 }
 
 fn named(registry: &Registry, user: &str) -> anyhow::Result<String> {

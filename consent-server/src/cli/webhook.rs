@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use clap::Subcommand;
 
-use super::{ACTOR, Data, block_on};
+use super::{Data, block_on, machine};
 use crate::app::{self, App};
 use crate::store::Store;
 use crate::store::events::{Cursor, EventType};
@@ -129,7 +129,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             let wanted = Wanted { url, types, after: after.transpose()?, allow_private };
             let app = app::open(&data.data)?;
             let site = app.store.registry().site(&site).cloned().with_context(|| format!("there is no site {site}"))?;
-            let (Webhook { id, .. }, secret) = block_on(manage::create(&app, &site, wanted, ACTOR))??;
+            let (Webhook { id, .. }, secret) = block_on(manage::create(&app, &site, wanted, machine()))??;
             eprintln!("created webhook {id}; this is the only time its secret is shown:");
             say!("{}", secret.reveal());
         }
@@ -164,14 +164,14 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Revoke { id, data } => {
             let app = app::open(&data.data)?;
             let site = find(&app, &id)?.site;
-            block_on(manage::revoke(&app, &site, &id, ACTOR))??;
+            block_on(manage::revoke(&app, &site, &id, machine()))??;
             say!("revoked webhook {id}");
         }
         Command::Redeliver { id, event, data } => {
             let app = app::open(&data.data)?;
             let site = find(&app, &id)?.site;
             let which = event.map_or(Again::Dead, Again::Event);
-            block_on(manage::redeliver(&app, &site, &id, which, ACTOR))??;
+            block_on(manage::redeliver(&app, &site, &id, which, machine()))??;
             say!("webhook {id} sends them again");
         }
     }

@@ -66,7 +66,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::app::{self, App};
-    use crate::store::{Change, NewDecision, Signers, SiteSettings};
+    use crate::store::{Actor, Change, NewDecision, Signers, SiteSettings};
 
     /// A site with a notice and so many decisions, every second one a grant.
     pub(in crate::export) fn site_with(decisions: u32) -> (tempfile::TempDir, App, Arc<Site>) {
@@ -83,8 +83,14 @@ pub(super) mod tests {
         let notice = Box::new(draft.publish(None, &[], false).unwrap());
         let site = run(async {
             let log_origin = "demo.example/log".to_owned();
-            app.store.change(Change::CreateSite { id: id.clone(), log_origin, settings }, "test").await.unwrap();
-            app.store.change(Change::PublishNotice { site: id, notice, material: vec![] }, "test").await.unwrap();
+            app.store
+                .change(Change::CreateSite { id: id.clone(), log_origin, settings }, Actor::Machine("test"))
+                .await
+                .unwrap();
+            app.store
+                .change(Change::PublishNotice { site: id, notice, material: vec![] }, Actor::Machine("test"))
+                .await
+                .unwrap();
             let site = Arc::clone(app.store.registry().site("demo").unwrap());
             for number in 0..decisions {
                 app.store.decide(&site, decision(number, app.clock.now())).await.unwrap();
@@ -164,7 +170,7 @@ pub(super) mod tests {
         let (_folder, app, site) = site_with(10);
         let range = (None, None);
         let access = Change::Access { site: site.id.clone(), action: Action::Export, target: "all records".to_owned() };
-        run(app.store.change(access, "test")).unwrap();
+        run(app.store.change(access, Actor::Machine("test"))).unwrap();
         assert_eq!(verify(&exported(&app, &site, range).unwrap(), &site).unwrap().records(), 12);
         run(app.store.publish(&site)).unwrap();
         assert_eq!(verify(&exported(&app, &site, range).unwrap(), &site).unwrap().records(), 13);

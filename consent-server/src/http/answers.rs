@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::{HeaderValue, header};
+use axum::response::IntoResponse;
 use utoipa::IntoResponses;
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 
@@ -13,6 +15,13 @@ fn problems<const N: usize>(answers: [(&str, &str); N]) -> BTreeMap<String, RefO
     answers.into_iter().map(|(status, description)| (status.to_owned(), problem(description))).collect()
 }
 
+/// An answer that nothing between may keep.
+pub(super) fn private(answer: impl IntoResponse) -> axum::response::Response {
+    let mut response = answer.into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// What every route for officers and admins may answer.
 pub(super) struct Guarded;
 
@@ -22,6 +31,7 @@ impl IntoResponses for Guarded {
             ("400", "A path or a parameter that cannot be read"),
             ("401", "Neither a live key nor a live session"),
             ("403", "Another role, another site, or a session's request from another origin"),
+            ("429", "Too many requests with this key or by this user: `Retry-After` says when"),
             ("503", "Try again"),
         ])
     }

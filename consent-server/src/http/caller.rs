@@ -10,7 +10,7 @@ use super::limit;
 use super::problem::Problem;
 use crate::app::App;
 use crate::keys::{self, ApiKey, Role};
-use crate::store::{Change, Registry, Site, Store};
+use crate::store::{Actor, Change, Registry, Site, Store};
 use crate::users::{self, User};
 
 /// The cookie of a session. A browser takes this name only with `Secure`, without `Domain` and for all paths.
@@ -45,7 +45,7 @@ pub(super) fn allowed<'r>(
     id: &str,
     needed: Role,
 ) -> Result<(&'r Arc<Site>, &'r ApiKey), Problem> {
-    let key = live_key(registry, headers, app.clock.now())?;
+    let (key, _) = live_key(registry, headers, app.clock.now())?;
     if !key.role.includes(needed) {
         let (has, needed) = (key.role.as_str(), needed.as_str());
         return Err(Problem::forbidden(format!("this needs a key with the role {needed}; this one is {has}")));
@@ -59,14 +59,21 @@ pub(super) fn allowed<'r>(
     }
 }
 
-fn live_key<'r>(registry: &'r Registry, headers: &HeaderMap, now: UnixMillis) -> Result<&'r ApiKey, Problem> {
+/// The key that is shown, and the hash of its secret.
+fn live_key<'r>(
+    registry: &'r Registry,
+    headers: &HeaderMap,
+    now: UnixMillis,
+) -> Result<(&'r ApiKey, [u8; 32]), Problem> {
     let bad = || Problem::unauthorized("the key is unknown, expired or revoked").at("Authorization");
     let Some(value) = headers.get(header::AUTHORIZATION) else {
         return Err(Problem::unauthorized("send a key as \"Authorization: Bearer ...\"").at("Authorization"));
     };
     let text = value.to_str().ok().and_then(bearer).ok_or_else(bad)?;
     let (key_id, secret) = keys::parse(text).ok_or_else(bad)?;
-    registry.key(key_id).filter(|key| key.matches(secret, now) && key.is_live(now)).ok_or_else(bad)
+    let hash = keys::hash(secret);
+    let key = registry.key(key_id).filter(|key| key.has(&hash, now) && key.is_live(now));
+    key.map(|key| (key, hash)).ok_or_else(bad)
 }
 
 /// An officer or admin: a key, or a user who is logged in.
@@ -74,8 +81,8 @@ fn live_key<'r>(registry: &'r Registry, headers: &HeaderMap, now: UnixMillis) ->
 pub(super) struct Staff {
     /// The site that is asked about.
     pub(super) site: Arc<Site>,
-    /// The id of the key or user, for the record.
-    pub(super) actor: String,
+    /// Who they are: the store asks again whether they may.
+    pub(super) actor: Actor,
     /// All their sites.
     pub(super) sites: Vec<SiteId>,
 }
@@ -103,11 +110,11 @@ pub(super) async fn staff(
     let registry = app.store.registry();
     let now = app.clock.now();
     let (actor, role, sites) = if headers.contains_key(header::AUTHORIZATION) {
-        let key = live_key(&registry, headers, now)?;
-        (&key.id, key.role, &key.sites)
+        let (key, secret) = live_key(&registry, headers, now)?;
+        (Actor::Key { id: key.id.clone(), secret, needed }, key.role, &key.sites)
     } else {
-        let (user, _) = user(app, &registry, method, headers).await?;
-        (&user.id, user.role, &user.sites)
+        let (user, hash) = user(app, &registry, method, headers).await?;
+        (Actor::Session { user: user.id.clone(), hash, needed }, user.role, &user.sites)
     };
     if !role.includes(needed) {
         let (has, needed) = (role.as_str(), needed.as_str());
@@ -115,8 +122,11 @@ pub(super) async fn staff(
     }
     match registry.site(id) {
         Some(site) if sites.contains(&site.id) => {
-            app.limits.key(actor).map_err(|limited| limit::refuse(app, limited))?;
-            Ok(Staff { site: Arc::clone(site), actor: actor.clone(), sites: sites.clone() })
+            app.limits.key(actor.name()).map_err(|limited| limit::refuse(app, limited))?;
+            if !method.is_safe() {
+                app.limits.change(actor.name()).map_err(|limited| limit::refuse(app, limited))?;
+            }
+            Ok(Staff { site: Arc::clone(site), actor, sites: sites.clone() })
         }
         _ => Err(Problem::forbidden(format!("this caller has no site \"{id}\""))),
     }
@@ -142,9 +152,14 @@ pub(super) async fn user<'r>(
     let user = registry.user(&session.user).filter(|user| user.disabled_at.is_none()).ok_or_else(none)?;
     if !method.is_safe() {
         same_origin(headers)?;
+    } else if headers.contains_key("sec-fetch-site") && !["same-origin", "none"].contains(&fetch_site(headers)) {
+        // Reading is recorded in the officer's name, and exports are made: no picture in a page of another host may ask for one.
+        return Err(Problem::forbidden(
+            "with a session, only pages of this service may ask: Sec-Fetch-Site is another",
+        ));
     }
     if now.millis().saturating_sub(session.used_at.millis()) >= users::TOUCH
-        && let Err(error) = app.store.change(Change::Touch { hash }, &user.id).await
+        && let Err(error) = app.store.change(Change::Touch { hash }, Actor::User(user.id.clone())).await
     {
         // The session ends a minute early, then.
         tracing::debug!(%error, "a session's use was not noted");
@@ -164,7 +179,7 @@ pub(super) fn same_origin(headers: &HeaderMap) -> Result<(), Problem> {
         values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
     };
     if headers.contains_key("sec-fetch-site") {
-        return if one("sec-fetch-site") == Some("same-origin") { Ok(()) } else { no("Sec-Fetch-Site is another") };
+        return if fetch_site(headers) == "same-origin" { Ok(()) } else { no("Sec-Fetch-Site is another") };
     }
     let origin = one("origin").and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
     match (origin, one("host")) {
@@ -172,6 +187,12 @@ pub(super) fn same_origin(headers: &HeaderMap) -> Result<(), Problem> {
         (None, _) => no("there is neither Sec-Fetch-Site nor Origin"),
         _ => no("Origin is another"),
     }
+}
+
+/// The one `Sec-Fetch-Site`; nothing if there are several.
+fn fetch_site(headers: &HeaderMap) -> &str {
+    let mut values = headers.get_all("sec-fetch-site").iter();
+    values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// The token of `Authorization: Bearer`, whatever it is.

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Once};
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::RequestExt;
+use axum::extract::{MatchedPath, RawPathParams, Request, State};
 use axum::http::HeaderMap;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -49,6 +50,14 @@ pub(super) fn refuse(app: &App, limited: Limited) -> Problem {
     Problem::limited(limited)
 }
 
+/// Whether a password may be tried now. By the client: the queue of those who wait for a hash is one for all.
+///
+/// # Errors
+/// 429.
+pub(super) fn login(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+    app.limits.login(client(app, headers)).map_err(|limited| refuse(app, limited))
+}
+
 /// Whether a decision may be recorded now. One that grants nothing new to a subject that the store knows always may (rule 3).
 ///
 /// # Errors
@@ -85,10 +94,14 @@ fn withdraws(app: &App, site: &Site, new: &NewDecision) -> bool {
 }
 
 /// Lets reads through until their client has had too many.
-pub(super) async fn reads(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(super) async fn reads(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>();
     if route.is_some_and(|route| READS.contains(&route.as_str())) {
-        let site = request.uri().path().split('/').nth(3).unwrap_or_default();
+        // By the site that is meant, however its name is written. What is no site shares one bucket.
+        let params = request.extract_parts::<RawPathParams>().await;
+        let name = params.iter().flatten().find(|(name, _)| *name == "site").map_or("", |(_, site)| site);
+        let registry = app.store.registry();
+        let site = registry.site(name).map_or("", |site| site.id.as_str());
         if let Err(limited) = app.limits.read(site, client(&app, request.headers())) {
             return cors::answer_early(&request, refuse(&app, limited).into_response());
         }

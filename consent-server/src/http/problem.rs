@@ -11,6 +11,9 @@ use utoipa::ToSchema;
 use crate::limits::Limited;
 use crate::store::{DecideError, LinkError, StoreError};
 
+/// The kind of the answer to a wrong password.
+const WRONG_PASSWORD: &str = "wrong-password";
+
 /// A problem detail.
 ///
 /// # Standards
@@ -85,6 +88,11 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A valid key is needed", detail)
     }
 
+    /// 401: no such user with this password.
+    pub fn wrong_password(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, WRONG_PASSWORD, "The name or the password is wrong", detail)
+    }
+
     /// 403: not by this caller.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail)
@@ -149,7 +157,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(super::bare::DEFAULTS);
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            // A 401 has a challenge (RFC 9110 section 15.5.2). That of a login is no key; browsers leave a scheme alone that they do not know.
+            let scheme = if self.kind.ends_with(WRONG_PASSWORD) { "Session" } else { "Bearer" };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.get()));
@@ -166,6 +176,8 @@ impl From<StoreError> for Problem {
                 Self::unavailable("the store did not take it now")
             }
             StoreError::Conflict(what) => Self::conflict(what),
+            StoreError::Ended => Self::unauthorized("the key or session has ended").at("Authorization"),
+            StoreError::Forbidden(what) => Self::forbidden(what),
             error => {
                 tracing::error!(%error, "the store failed");
                 Self::new(

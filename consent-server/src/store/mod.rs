@@ -63,6 +63,12 @@ pub enum StoreError {
     /// What was asked for does not fit what is there. Nothing was written.
     #[error("{0}")]
     Conflict(String),
+    /// Who asks was let in, and is not any more: their key or session ended meanwhile. Nothing was written.
+    #[error("the key or session has ended")]
+    Ended,
+    /// Who asks may not do this any more, or to this. Nothing was written.
+    #[error("{0}")]
+    Forbidden(String),
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -320,8 +326,14 @@ impl Behalf {
 
     /// Whether the text that the person was shown is there. Who calls the API hands it in as the evidence.
     pub fn shown(&self) -> bool {
-        self.earlier.as_ref().map_or(self.evidence.is_some(), |earlier| earlier.notice_text.is_some())
+        let text = self.earlier.as_ref().map_or(&self.evidence, |earlier| &earlier.notice_text);
+        text.as_deref().is_some_and(has_words)
     }
+}
+
+/// Whether a text says anything: evidence that does not is none.
+pub fn has_words(text: &str) -> bool {
+    text.chars().any(char::is_alphanumeric)
 }
 
 /// A decision that is on disk.
@@ -339,6 +351,45 @@ pub struct Recorded {
     pub subject: SubjectId,
     /// What holds for them now.
     pub consent: Consent,
+}
+
+/// Who makes a change. The store asks again whether they may, inside the transaction that makes it: between the moment somebody is let in
+/// and that one lie a body that comes slowly, a hash, a queue.
+#[derive(Debug, Clone)]
+pub enum Actor {
+    /// Whoever has this machine, by this name: the command line. They may do everything.
+    Machine(&'static str),
+    /// A key.
+    Key {
+        /// Its id.
+        id: String,
+        /// SHA-256 of the secret that was shown.
+        secret: [u8; 32],
+        /// The role that it needs for this.
+        needed: Role,
+    },
+    /// A user who is logged in.
+    Session {
+        /// Their id.
+        user: String,
+        /// SHA-256 of the session's secret.
+        hash: [u8; 32],
+        /// The role that they need for this.
+        needed: Role,
+    },
+    /// A user in what concerns only themselves: logging in and out.
+    User(String),
+}
+
+impl Actor {
+    /// What the record calls them.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Machine(name) => name,
+            Self::Key { id, .. } => id,
+            Self::Session { user, .. } | Self::User(user) => user,
+        }
+    }
 }
 
 /// What is done to the registry, with who does it. Each is a record of the site's log in the same transaction.
@@ -430,6 +481,8 @@ pub enum Change {
         user: String,
         /// SHA-256 of the session's secret.
         hash: [u8; 32],
+        /// The hash that their password was compared with. It must be theirs still.
+        password: PasswordHash,
     },
     /// A user logged out.
     Logout {
@@ -533,8 +586,9 @@ pub trait Store: Send + Sync + 'static {
         decision: NewDecision,
     ) -> impl Future<Output = Result<Recorded, DecideError>> + Send;
 
-    /// Changes sites, notices or keys on behalf of `actor`: returns only after it is on disk and in the registry.
-    fn change(&self, change: Change, actor: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Changes sites, notices or keys on behalf of `actor`: returns only after it is on disk and in the registry. [`StoreError::Ended`] or
+    /// [`StoreError::Forbidden`] if they may not, at that moment and with the sites that it touches then.
+    fn change(&self, change: Change, actor: Actor) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Links a subject to an account on behalf of `actor`, and records that it was: returns only after it is on disk. The same link
     /// again changes and records nothing.
@@ -720,8 +774,8 @@ impl Change {
         )
     }
 
-    /// What it is done to, in words for the record.
-    pub(crate) fn target(&self) -> Option<String> {
+    /// What it is done to, in words for the record of this site.
+    pub(crate) fn target(&self, site: &SiteId, before: &Registry) -> Option<String> {
         Some(match self {
             Self::CreateSite { log_origin, .. } => log_origin.clone(),
             Self::UpdateSite { settings, .. } => settings.to_json(),
@@ -730,7 +784,10 @@ impl Change {
             Self::RotateKey { id, until, .. } => format!("key {id}, the secret before ends {until}"),
             Self::RotateLogKey { key, .. } => format!("log key, from now on {key}"),
             Self::CreateUser(user) => format!("{} {}", user.role.as_str(), user.id),
-            Self::UpdateUser { id, update } => format!("user {id}: {}", update.in_words()),
+            Self::UpdateUser { id, update } => {
+                let sites = before.user(id).map(|user| &*user.sites).unwrap_or_default();
+                format!("user {id}: {}", update.in_words(site, sites))
+            }
             Self::RemoveUser { id } => format!("user {id}"),
             Self::CreateWebhook(webhook) => format!("webhook {} to {}", webhook.id, webhook.url),
             Self::RevokeWebhook { id, .. } => format!("webhook {id} revoked"),
@@ -754,20 +811,28 @@ impl UserUpdate {
         self.role.is_none() && self.sites.is_none() && self.password.is_none() && self.disabled.is_none()
     }
 
-    fn in_words(&self) -> String {
+    /// For the record of one site, which does not name others. `before` are the user's sites until now.
+    fn in_words(&self, site: &SiteId, before: &[SiteId]) -> String {
         let mut words = Vec::new();
         words.extend(self.role.map(|role| format!("role {}", role.as_str())));
-        words.extend(self.sites.as_ref().map(|_| "sites".to_owned()));
+        words.extend(self.sites.as_ref().map(|sites| {
+            let words = match (before.contains(site), sites.contains(site)) {
+                (false, true) => "this site added",
+                (true, false) => "this site taken",
+                _ => "other sites",
+            };
+            words.to_owned()
+        }));
         words.extend(self.password.as_ref().map(|_| "password".to_owned()));
         words.extend(self.disabled.map(|disabled| if disabled { "disabled" } else { "enabled" }.to_owned()));
         words.join(", ")
     }
 }
 
-/// The sites that a change is recorded for, by what the registry says: before it and after it may differ.
+/// The sites that a change touches, and is recorded for: those before it, which the registry says, and those after it.
 pub(crate) fn sites_of(change: &Change, registry: &Registry) -> Vec<SiteId> {
     let of_user = |id: &str| registry.user(id).map(|user| user.sites.clone()).unwrap_or_default();
-    match change {
+    let mut sites = match change {
         Change::CreateSite { id, .. } => vec![id.clone()],
         Change::UpdateSite { site, .. }
         | Change::PublishNotice { site, .. }
@@ -783,8 +848,14 @@ pub(crate) fn sites_of(change: &Change, registry: &Registry) -> Vec<SiteId> {
             registry.key(id).map(|key| key.sites.clone()).unwrap_or_default()
         }
         Change::CreateUser(user) => user.sites.clone(),
-        Change::UpdateUser { id, .. } | Change::RemoveUser { id } => of_user(id),
+        Change::UpdateUser { id, update } => {
+            of_user(id).into_iter().chain(update.sites.iter().flatten().cloned()).collect()
+        }
+        Change::RemoveUser { id } => of_user(id),
         Change::Login { user, .. } | Change::Logout { user, .. } | Change::Lock { user } => of_user(user),
         Change::Touch { .. } => Vec::new(),
-    }
+    };
+    sites.sort();
+    sites.dedup();
+    sites
 }

@@ -7,7 +7,7 @@ use super::{address, new_id};
 use crate::app::App;
 use crate::store::events::{Cursor, EventType};
 use crate::store::webhooks::{Again, Ended, Webhook, WebhookStore};
-use crate::store::{Change, Site, Store, StoreError};
+use crate::store::{Actor, Change, Site, Store, StoreError};
 
 /// The most live webhooks of a site: each is a task of its own.
 pub const MOST: usize = 100;
@@ -66,7 +66,7 @@ pub async fn create(
     app: &App,
     site: &Site,
     wanted: Wanted,
-    actor: &str,
+    actor: Actor,
 ) -> Result<(Webhook, WebhookSecret), ManageError> {
     address::parse(&wanted.url, wanted.allow_private).map_err(ManageError::Url)?;
     let live = app.store.webhooks()?.into_iter().filter(|webhook| webhook.site == site.id && webhook.ended.is_none());
@@ -102,7 +102,7 @@ pub async fn create(
 ///
 /// # Errors
 /// [`ManageError::Unknown`] if it was ended before, and what the store says.
-pub async fn revoke(app: &App, site: &SiteId, id: &str, actor: &str) -> Result<(), ManageError> {
+pub async fn revoke(app: &App, site: &SiteId, id: &str, actor: Actor) -> Result<(), ManageError> {
     if find(app, site, id)?.ended.is_some_and(|(_, why)| why == Ended::Revoked) {
         return Err(ManageError::Unknown(id.to_owned()));
     }
@@ -114,7 +114,7 @@ pub async fn revoke(app: &App, site: &SiteId, id: &str, actor: &str) -> Result<(
 ///
 /// # Errors
 /// [`ManageError::Unknown`], and [`StoreError::Conflict`] if there is nothing to send or it has ended.
-pub async fn redeliver(app: &App, site: &SiteId, id: &str, which: Again, actor: &str) -> Result<(), ManageError> {
+pub async fn redeliver(app: &App, site: &SiteId, id: &str, which: Again, actor: Actor) -> Result<(), ManageError> {
     find(app, site, id)?;
     app.store.change(Change::Redeliver { site: site.clone(), id: id.to_owned(), which }, actor).await?;
     Ok(())

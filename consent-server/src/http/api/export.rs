@@ -16,6 +16,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use utoipa::IntoParams;
 
+use super::audit;
 use crate::app::App;
 use crate::export::{csv, jsonl};
 use crate::http::caller;
@@ -51,6 +52,7 @@ pub(in crate::http) struct Asked {
         (status = 400, description = "Not a time, or not a format", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No key, or a bad one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "A key for something else", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests with this key or by this user: `Retry-After` says when", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     ),
     security(("key" = []), ("session" = []))
@@ -64,16 +66,7 @@ pub(in crate::http) async fn export(
 ) -> Result<Response, Problem> {
     let caller::Staff { site, actor, .. } = caller::staff(&app, &method, &headers, &site, Role::Officer).await?;
     let Query(asked) = query.map_err(|error| Problem::malformed(error.body_text()).at("query"))?;
-    let time = |text: &Option<String>, name: &'static str| {
-        let parsed = text.as_deref().map(UnixMillis::parse).transpose();
-        parsed.map_err(|error| Problem::malformed(format!("{name} {error}")).at(name))
-    };
-    let range = (time(&asked.from, "from")?, time(&asked.to, "to")?);
-    if let (Some(from), Some(to)) = range
-        && from > to
-    {
-        return Err(Problem::malformed("from is later than to").at("from"));
-    }
+    let range = audit::range(asked.from.as_deref(), asked.to.as_deref())?;
     let format = asked.format.as_deref().unwrap_or("jsonl");
     let lines = match format {
         "jsonl" => true,
@@ -81,7 +74,7 @@ pub(in crate::http) async fn export(
         other => return Err(Problem::malformed(format!("format is jsonl or csv, not \"{other}\"")).at("format")),
     };
     let target = format!("{format} of {}", range_in_words(range));
-    app.store.change(Change::Access { site: site.id.clone(), action: Action::Export, target }, &actor).await?;
+    app.store.change(Change::Access { site: site.id.clone(), action: Action::Export, target }, actor).await?;
     app.store.publish(&site).await?;
     // The key may have been replaced a moment ago: the one that signed this checkpoint must seal the export, too.
     let site = caller::site(&app, site.id.as_str())?;

@@ -118,7 +118,7 @@ pub(in crate::http) async fn entries(
     let (size, _) = app.store.checkpoint(&site)?.filter(|(size, _)| tile.is_in_tree(*size)).ok_or_else(unknown)?;
     let (_, range) = tile.nodes().filter(|(_, range)| range.end <= size).ok_or_else(unknown)?;
     let target = format!("records {} to {} as an entry bundle", range.start, range.end - 1);
-    app.store.change(Change::Access { site: site.id.clone(), action: Action::Read, target }, &actor).await?;
+    app.store.change(Change::Access { site: site.id.clone(), action: Action::Read, target }, actor).await?;
     let reading = tokio::task::spawn_blocking(move || -> Result<Vec<u8>, StoreError> {
         let mut leaves = Vec::with_capacity(usize::from(tile.width));
         app.store.entries(&site, range.start, range.end, &mut |entry| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use consent_core::id::{RecordId, SubjectId};
 use consent_core::receipt::TlogProof;
 use consent_core::record::Hex32;
@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::answers::private;
 use crate::http::caller;
 use crate::http::object;
 use crate::http::problem::Problem;
@@ -82,7 +83,7 @@ pub(in crate::http) async fn list(
         })?;
         records.push(OwnRecord { id: leaf.id, index: entry.index, leaf: raw(entry)? });
     }
-    Ok(private(Json(History { records }).into_response()))
+    Ok(private(Json(History { records })))
 }
 
 /// What a receipt carries beside the proof: with it, its holder can show that the record is theirs.
@@ -133,15 +134,10 @@ pub(in crate::http) async fn receipt(
         Extra { leaf: raw(&entry)?, opening: Hex32(opening), statement: consent_core::export::STATEMENT, subject };
     let extra = serde_json::to_vec(&extra).map_err(|_| Problem::not_found("the receipt cannot be written"))?;
     let text = TlogProof { extra: Some(extra), index: entry.index, proof, checkpoint }.to_string();
-    let mut response = private(text.into_response());
+    let mut response = private(text);
     let name = format!("attachment; filename=\"consent-{id}.tlog-proof\"");
     if let Ok(name) = HeaderValue::from_str(&name) {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
     }
     Ok(response)
-}
-
-fn private(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

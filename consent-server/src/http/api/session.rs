@@ -11,31 +11,52 @@ use axum::response::{IntoResponse, Response};
 use consent_core::id::SiteId;
 use consent_core::time::UnixMillis;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::answers::Bodied;
-use crate::http::body;
 use crate::http::caller::{self, SESSION};
 use crate::http::problem::Problem;
 use crate::http::shapes::{Name, UserRoleWord};
-use crate::store::{Change, Store, StoreError};
+use crate::http::{body, limit};
+use crate::store::{Actor, Change, Store, StoreError};
 use crate::users::{self, LONGEST, MAX_PASSWORD};
 
 /// How long a request waits until its password can be hashed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Does what hashes a password on a thread that serves nobody else, one after the other.
-///
-/// # Errors
-/// 503 if too many wait.
-pub(super) async fn hashing<T: Send + 'static>(
-    app: &App,
-    hash: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
-    let busy = || Problem::unavailable("too many passwords are being checked");
-    let _turn = tokio::time::timeout(PATIENCE, app.hashing.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())?;
-    tokio::task::spawn_blocking(hash).await.map_err(|_| busy())
+/// The turn to hash a password: they are hashed one after the other.
+pub(super) struct Turn(OwnedSemaphorePermit);
+
+fn busy() -> Problem {
+    Problem::unavailable("too many passwords are being checked")
+}
+
+impl Turn {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// 503 if too many wait.
+    pub(super) async fn wait(app: &App) -> Result<Self, Problem> {
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&app.hashing).acquire_owned());
+        turn.await.map_err(|_| busy())?.map(Self).map_err(|_| busy())
+    }
+
+    /// Does what hashes a password on a thread that serves nobody else. The turn ends with the hash: whoever asked may hang up, and what
+    /// runs for them runs on.
+    ///
+    /// # Errors
+    /// 503 if the thread has failed.
+    pub(super) async fn hash<T: Send + 'static>(self, hash: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+        let Self(turn) = self;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = hash();
+            drop(turn);
+            done
+        });
+        done.await.map_err(|_| busy())
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -75,7 +96,7 @@ pub(in crate::http) struct LoggedIn {
         (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No such user with this password", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "A page of another origin", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many tries for this name: wait as Retry-After says", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many tries for this name, or from here: wait as Retry-After says", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
         Bodied,
     )
@@ -89,11 +110,12 @@ pub(in crate::http) async fn login(
     if headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN) {
         caller::same_origin(&headers)?;
     }
+    limit::login(&app, &headers)?;
     let LoginBody { user, password } = body::json(&headers, body).await?;
-    let wrong = || Problem::unauthorized("there is no user of this name with this password");
+    let wrong = || Problem::wrong_password("there is no user of this name with this password");
     // What is no name is one that nobody has.
     let name = users::name(&user).unwrap_or_default();
-    let last = app.attempts.begin(&name, app.clock.now()).map_err(|seconds| {
+    let too_many = |seconds| {
         Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too-many-tries",
@@ -101,10 +123,14 @@ pub(in crate::http) async fn login(
             format!("too many tries for this name: wait {seconds} seconds"),
         )
         .wait(seconds)
-    })?;
+    };
+    app.attempts.look(&name, app.clock.now()).map_err(too_many)?;
+    let turn = Turn::wait(&app).await?;
+    // Counted now that the hash will be made: who was told to wait for a turn has not tried.
+    let last = app.attempts.begin(&name, app.clock.now()).map_err(too_many)?;
     let known = app.store.registry().user_named(&name).cloned();
     let hash = known.as_ref().map(|user| user.password.clone());
-    let right = hashing(&app, move || {
+    let right = turn.hash(move || {
         let fits = password.len() <= MAX_PASSWORD;
         let password = if fits { &password } else { "" };
         let matches = hash.map(|hash| hash.matches(password));
@@ -112,21 +138,29 @@ pub(in crate::http) async fn login(
             users::waste(password);
         }
         matches == Some(true) && fits
-    })
-    .await?;
+    });
+    let right = right.await?;
     let user = match known {
         Some(user) if right && user.disabled_at.is_none() => user,
         known => {
             if last && let Some(user) = known {
-                app.store.change(Change::Lock { user: user.id.clone() }, &user.id).await?;
+                // Not waited for: the time of the answer would say that there is such a user.
+                let app = Arc::clone(&app);
+                tokio::spawn(async move {
+                    let actor = Actor::User(user.id.clone());
+                    if let Err(error) = app.store.change(Change::Lock { user: user.id }, actor).await {
+                        tracing::error!(%error, "that a user was locked is not recorded");
+                    }
+                });
             }
             return Err(wrong());
         }
     };
     app.attempts.succeeded(&name);
     let (secret, hash) = users::new_session();
-    match app.store.change(Change::Login { user: user.id.clone(), hash }, &user.id).await {
-        // Removed or disabled while the password was looked at.
+    let change = Change::Login { user: user.id.clone(), hash, password: user.password };
+    match app.store.change(change, Actor::User(user.id.clone())).await {
+        // Removed, disabled or given another password while this one was looked at.
         Err(StoreError::Conflict(_)) => return Err(wrong()),
         done => done?,
     }
@@ -156,7 +190,7 @@ pub(in crate::http) async fn logout(
 ) -> Result<Response, Problem> {
     let registry = app.store.registry();
     let (user, hash) = caller::user(&app, &registry, &method, &headers).await?;
-    app.store.change(Change::Logout { user: user.id.clone(), hash }, &user.id).await?;
+    app.store.change(Change::Logout { user: user.id.clone(), hash }, Actor::User(user.id.clone())).await?;
     Ok(with_cookie(StatusCode::NO_CONTENT.into_response(), "", "; Max-Age=0"))
 }
 

@@ -32,8 +32,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::events::{Cursor, Event, Page};
 use super::webhooks::{Delivery, Webhook, WebhookStore, Which};
 use super::{
-    AccountId, Aside, Change, DecideError, Entry, LinkError, NewDecision, Recorded, Registry, Signers, Site, Store,
-    StoreError, Stretch,
+    AccountId, Actor, Aside, Change, DecideError, Entry, LinkError, NewDecision, Recorded, Registry, Signers, Site,
+    Store, StoreError, Stretch,
 };
 use crate::clock::Clock;
 use crate::metrics::Commits;
@@ -380,13 +380,22 @@ impl Shared {
     }
 
     /// Reads the registry anew.
-    pub(super) fn reload(&self, db: &Connection) -> Result<(), StoreError> {
-        // Read and put in one go: else what one thread has read before a commit could take the place of what another one read after
-        // it, and a key that was revoked would open for a moment more.
+    pub(super) fn reload(&self, db: &Connection) -> Result<Arc<Registry>, StoreError> {
+        self.replace(|| Ok(Arc::new(read::registry(db)?)))
+    }
+
+    /// Puts another registry into the place of this one.
+    ///
+    /// Made and put in one go: else what one thread has read before a commit could take the place of what another one read after it, and
+    /// a key that was revoked would open for a moment more. The writer commits in `make` what it then puts.
+    pub(super) fn replace(
+        &self,
+        make: impl FnOnce() -> Result<Arc<Registry>, StoreError>,
+    ) -> Result<Arc<Registry>, StoreError> {
         let _one_after_the_other = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let registry = Arc::new(read::registry(db)?);
-        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = registry;
-        Ok(())
+        let registry = make()?;
+        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&registry);
+        Ok(registry)
     }
 
     /// Lends a reading connection to `read`.
@@ -458,8 +467,8 @@ impl Store for Sqlite {
         self.ask(|reply| Job::Decide { site, decision, reply }).await?
     }
 
-    async fn change(&self, change: Change, actor: &str) -> Result<(), StoreError> {
-        let (change, actor) = (Box::new(change), actor.to_owned());
+    async fn change(&self, change: Change, actor: Actor) -> Result<(), StoreError> {
+        let change = Box::new(change);
         self.ask(|reply| Job::Change { change, actor, reply }).await?
     }
 

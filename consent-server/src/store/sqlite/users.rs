@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use consent_core::id::SiteId;
 use consent_core::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::keys::Role;
-use crate::store::{Change, Registry, Site, StoreError};
+use crate::store::{Actor, Change, Registry, Site, StoreError};
 use crate::users::{IDLE, LONGEST, PasswordHash, Session, User};
 
 fn corrupt(table: &'static str, what: impl Into<String>) -> StoreError {
@@ -51,6 +52,41 @@ pub(super) fn session(db: &Connection, hash: &[u8; 32]) -> Result<Option<Session
     Ok(found)
 }
 
+/// Whether somebody may do what touches these sites, at this moment.
+///
+/// # Errors
+/// [`StoreError::Ended`] or [`StoreError::Forbidden`].
+pub(super) fn may(
+    db: &Connection,
+    actor: &Actor,
+    sites: &[SiteId],
+    registry: &Registry,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    let (role, theirs, needed) = match actor {
+        Actor::Machine(_) | Actor::User(_) => return Ok(()),
+        Actor::Key { id, secret, needed } => {
+            let key = registry.key(id).filter(|key| key.is_live(now) && key.has(secret, now));
+            let key = key.ok_or(StoreError::Ended)?;
+            (key.role, &key.sites, *needed)
+        }
+        Actor::Session { user, hash, needed } => {
+            let session = session(db, hash)?.filter(|session| session.user == *user && session.is_live(now));
+            let user = session.and_then(|session| registry.user(&session.user));
+            let user = user.filter(|user| user.disabled_at.is_none()).ok_or(StoreError::Ended)?;
+            (user.role, &user.sites, *needed)
+        }
+    };
+    if !role.includes(needed) {
+        let needed = needed.as_str();
+        return Err(StoreError::Forbidden(format!("this needs the role {needed}; this caller is {}", role.as_str())));
+    }
+    if !sites.iter().all(|site| theirs.contains(site)) {
+        return Err(StoreError::Forbidden("this is also about sites that this caller does not have".to_owned()));
+    }
+    Ok(())
+}
+
 /// Does a change of users or sessions inside the writer's transaction.
 pub(super) fn change(db: &Connection, change: &Change, registry: &Registry, now: UnixMillis) -> Result<(), StoreError> {
     let known = |id: &String| registry.user(id).ok_or_else(|| StoreError::Conflict(format!("there is no user {id}")));
@@ -90,8 +126,11 @@ pub(super) fn change(db: &Connection, change: &Change, registry: &Registry, now:
             // Their sites and sessions go with them.
             db.execute("DELETE FROM console_user WHERE id = ?1", [id])?;
         }
-        Change::Login { user, hash } => {
+        Change::Login { user, hash, password } => {
             let user = known(user)?;
+            if user.password != *password {
+                return Err(StoreError::Conflict(format!("the user {} has another password meanwhile", user.id)));
+            }
             if user.disabled_at.is_some() {
                 return Err(StoreError::Conflict(format!("the user {} is disabled", user.id)));
             }
@@ -116,12 +155,7 @@ pub(super) fn change(db: &Connection, change: &Change, registry: &Registry, now:
     Ok(())
 }
 
-fn bind(
-    db: &Connection,
-    user: &str,
-    sites: &[consent_core::id::SiteId],
-    registry: &Registry,
-) -> Result<(), StoreError> {
+fn bind(db: &Connection, user: &str, sites: &[SiteId], registry: &Registry) -> Result<(), StoreError> {
     for site in sites {
         let site =
             registry.site(site.as_str()).ok_or_else(|| StoreError::Refused(format!("there is no site {site}")))?;

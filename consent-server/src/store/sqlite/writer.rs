@@ -24,8 +24,8 @@ use crate::clock::Clock;
 use crate::random;
 use crate::store::tree::{Finished, Tree, key};
 use crate::store::{
-    AccountId, Behalf, Change, DecideError, LinkError, NewDecision, Published, Recorded, Signers, Site, StoreError,
-    packed, sites_of,
+    AccountId, Actor, Behalf, Change, DecideError, LinkError, NewDecision, Published, Recorded, Registry, Signers,
+    Site, StoreError, packed, sites_of,
 };
 
 /// The most jobs in one transaction: bounds how long the first of them waits.
@@ -40,7 +40,7 @@ pub(super) enum Job {
     },
     Change {
         change: Box<Change>,
-        actor: String,
+        actor: Actor,
         reply: oneshot::Sender<Result<(), StoreError>>,
     },
     Link {
@@ -90,6 +90,8 @@ pub(super) struct Writer {
     clock: Arc<dyn Clock>,
     signers: Arc<dyn Signers>,
     logs: HashMap<i64, Log>,
+    /// Sites, keys and users as the transaction has left them so far: what is shared follows with the commit.
+    registry: Arc<Registry>,
     data_version: i64,
 }
 
@@ -101,7 +103,8 @@ impl Writer {
         signers: Arc<dyn Signers>,
     ) -> Result<Self, StoreError> {
         let data_version = data_version(&db)?;
-        let mut writer = Self { db, shared, clock, signers, logs: HashMap::new(), data_version };
+        let registry = shared.registry();
+        let mut writer = Self { db, shared, clock, signers, logs: HashMap::new(), registry, data_version };
         // A log whose rows do not give the root that was signed is found now, not at the first decision.
         for site in &writer.shared.registry().sites {
             writer.log(site.number, &site.log_origin)?;
@@ -147,15 +150,18 @@ impl Writer {
             }
             self.seal()
         });
-        let done = done.and_then(|()| self.db.execute_batch("COMMIT").map_err(StoreError::from));
+        let done = done.and_then(|()| {
+            let commit = || self.db.execute_batch("COMMIT").map_err(StoreError::from);
+            if !changed {
+                return commit();
+            }
+            self.shared.replace(|| commit().map(|()| Arc::clone(&self.registry))).map(|_| ())
+        });
         if let Err(error) = done {
             return self.undo(&error, answers, jobs);
         }
         self.shared.counted.done(count, begin.elapsed());
         self.shared.failing.store(false, Ordering::Relaxed);
-        if changed && let Err(error) = self.shared.reload(&self.db) {
-            tracing::error!(%error, "the registry cannot be read");
-        }
         for answer in &answers {
             if let Answer::Decided(site, _, result) = answer
                 && let Ok(recorded) = &**result
@@ -183,7 +189,7 @@ impl Writer {
             self.data_version = data_version;
             self.logs.clear();
             self.shared.recent.clear();
-            self.shared.reload(&self.db)?;
+            self.registry = self.shared.reload(&self.db)?;
         }
         Ok(())
     }
@@ -203,6 +209,14 @@ impl Writer {
             tracing::error!(%error, "a transaction could not be undone");
         }
         self.logs.clear();
+        // What other processes had changed before is there still; what this transaction did is not.
+        match read::registry(&self.db) {
+            Ok(registry) => self.registry = Arc::new(registry),
+            Err(error) => {
+                tracing::error!(%error, "the registry cannot be read");
+                self.data_version = -1;
+            }
+        }
         let sorry = || not_written(error);
         for answer in answers {
             match answer {
@@ -231,10 +245,17 @@ impl Writer {
             }
             Job::Change { change, actor, reply } => {
                 self.db.execute_batch("SAVEPOINT change")?;
+                let before = Arc::clone(&self.registry);
                 let result = match self.change(&change, &actor) {
-                    Err(refusal @ (StoreError::Refused(_) | StoreError::Conflict(_))) => {
+                    Err(
+                        refusal @ (StoreError::Refused(_)
+                        | StoreError::Conflict(_)
+                        | StoreError::Ended
+                        | StoreError::Forbidden(_)),
+                    ) => {
                         // What it had written before it was refused goes, and nothing else of the transaction.
                         self.db.execute_batch("ROLLBACK TO change")?;
+                        self.registry = before;
                         Err(refusal)
                     }
                     Err(error) => {
@@ -439,7 +460,7 @@ impl Writer {
 
     fn record(&mut self, site: &Site, new: &NewDecision) -> Result<Recorded, DecideError> {
         // The caller's view of the site may be a moment old; a notice that it does not know yet is looked up here.
-        let current = self.shared.registry();
+        let current = Arc::clone(&self.registry);
         let site_now = current.sites.iter().find(|s| s.number == site.number).map_or(site, |s| &**s);
         let published = site_now.version(new.notice).ok_or(DecideError::UnknownNotice(new.notice))?;
         if !published.notice.languages().contains(&new.language) {
@@ -571,13 +592,13 @@ impl Writer {
     }
 
     /// Changes the registry, and records it in the log of every site that it concerns.
-    fn change(&mut self, change: &Change, actor: &str) -> Result<(), StoreError> {
+    fn change(&mut self, change: &Change, actor: &Actor) -> Result<(), StoreError> {
         let now = self.clock.now();
-        // An earlier change of this transaction may not be in the registry yet: what depends on it reads anew.
-        let registry =
-            if change.changes_registry() { Arc::new(read::registry(&self.db)?) } else { self.shared.registry() };
+        let registry = Arc::clone(&self.registry);
+        let concerned = sites_of(change, &registry);
+        users::may(&self.db, actor, &concerned, &registry, now)?;
         // A log that cannot be written refuses the change before anything of it is written.
-        for id in sites_of(change, &registry) {
+        for id in &concerned {
             if let Some(site) = registry.site(id.as_str()) {
                 self.log(site.number, &site.log_origin)?;
             }
@@ -645,20 +666,15 @@ impl Writer {
             | Change::Touch { .. } => users::change(&self.db, change, &registry, now)?,
         }
         let Some((kind, action)) = change.kind() else { return Ok(()) };
-        let before = sites_of(change, &registry);
-        let registry = if change.changes_registry() {
+        if change.changes_registry() {
             self.bump()?;
-            Arc::new(read::registry(&self.db)?)
-        } else {
-            registry
-        };
-        let mut concerned = sites_of(change, &registry);
-        concerned.extend(before);
-        concerned.sort();
-        concerned.dedup();
+            self.registry = Arc::new(read::registry(&self.db)?);
+        }
+        let after = Arc::clone(&self.registry);
         for id in concerned {
-            let site = registry.site(id.as_str()).expect("checked or created above");
-            self.record_change(site, change, (kind, action), actor)?;
+            let site = after.site(id.as_str()).expect("checked or created above");
+            let target = change.target(&site.id, &registry);
+            self.record_change(site, change, (kind, action), target.as_deref(), actor.name())?;
         }
         Ok(())
     }
@@ -690,15 +706,15 @@ impl Writer {
         site: &Site,
         change: &Change,
         (kind, action): (Kind, Action),
+        target: Option<&str>,
         actor: &str,
     ) -> Result<(), StoreError> {
-        let target = change.target();
         let opening = Opening(random::bytes());
         let id = RecordId::at(self.clock.now(), &random::bytes());
         let (index, _) = self.append(site.number, &site.log_origin, |recorded_at| {
             let actor = opening.commit(actor);
             let mut leaf = Leaf::of_act(kind, action, id, site.id.clone(), recorded_at, random::bytes(), actor);
-            leaf.target = target.as_deref().map(|text| opening.commit(text));
+            leaf.target = target.map(|text| opening.commit(text));
             if let Change::PublishNotice { notice, material, .. } = change {
                 let sha256 = consent_core::record::Hex32(notice.sha256());
                 let mut material = material.clone();
@@ -714,7 +730,7 @@ impl Writer {
             &id.as_bytes()[..],
             i64::try_from(index).expect("below 2^40")
         ])?;
-        self.aside(key(site.number, index), Some(&opening), None, actor, target.as_deref())
+        self.aside(key(site.number, index), Some(&opening), None, actor, target)
     }
 
     /// Tells every process that the registry has changed.

@@ -19,7 +19,7 @@ use consent_server::http;
 use consent_server::keys::{Role, mint};
 use consent_server::signers::FileSigners;
 use consent_server::store::sqlite::Sqlite;
-use consent_server::store::{Change, SiteSettings, Store};
+use consent_server::store::{Actor, Change, SiteSettings, Store};
 use hyper::service::Service;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -117,7 +117,9 @@ impl Server {
             keys.push(secret.reveal().to_owned());
         }
         for change in changes {
-            runtime.block_on(app.store.change(change, "fuzz")).expect("a new store takes what a new site needs");
+            runtime
+                .block_on(app.store.change(change, Actor::Machine("fuzz")))
+                .expect("a new store takes what a new site needs");
         }
         let site = app.store.registry().site("demo").cloned().expect("it was just made");
         runtime.block_on(app.store.publish(&site)).expect("a checkpoint can be published");

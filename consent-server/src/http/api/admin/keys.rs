@@ -154,7 +154,7 @@ pub(in crate::http) async fn create(
     let expires_at = asked.days.map(|days| now.plus_days(days));
     let (key, secret) = mint(role, sites, &asked.label, now, expires_at);
     let shown = Key::new(&key, &staff);
-    app.store.change(Change::CreateKey(key), &staff.actor).await?;
+    app.store.change(Change::CreateKey(key), staff.actor).await?;
     Ok(private((StatusCode::CREATED, Json(NewKey { key: shown, secret: secret.reveal().to_owned() }))))
 }
 
@@ -185,7 +185,7 @@ pub(in crate::http) async fn revoke(
     if key.revoked_at.is_some() {
         return Err(Problem::not_found("the key is revoked already"));
     }
-    app.store.change(Change::RevokeKey { id }, &staff.actor).await?;
+    app.store.change(Change::RevokeKey { id }, staff.actor).await?;
     Ok(private(StatusCode::NO_CONTENT))
 }
 
@@ -231,7 +231,7 @@ pub(in crate::http) async fn rotate(
     owned(&staff, "key", &key.sites)?;
     let (hash, secret) = secret(key.role, &key.id);
     let until = UnixMillis::new(app.clock.now().millis().saturating_add(i64::from(asked.grace_seconds) * 1000));
-    app.store.change(Change::RotateKey { id: id.clone(), hash, until }, &staff.actor).await?;
+    app.store.change(Change::RotateKey { id: id.clone(), hash, until }, staff.actor.clone()).await?;
     let registry = app.store.registry();
     let key = Key::new(find(&registry, &staff, &id)?, &staff);
     Ok(private(Json(NewKey { key, secret: secret.reveal().to_owned() })))

@@ -6,10 +6,9 @@ pub(in crate::http) mod settings;
 pub(in crate::http) mod users;
 pub(in crate::http) mod webhooks;
 
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
 use consent_core::id::SiteId;
 
+use crate::http::answers::private;
 use crate::http::caller::Staff;
 use crate::http::problem::Problem;
 
@@ -48,11 +47,4 @@ fn label(text: &str) -> Result<(), Problem> {
         return Err(Problem::refused("a label has at most 100 characters, on one line").at("/label"));
     }
     Ok(())
-}
-
-/// An answer that nothing between may keep.
-fn private(answer: impl IntoResponse) -> Response {
-    let mut response = answer.into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -186,7 +186,7 @@ pub(in crate::http) async fn publish(
         asked.draft.publish(previous, &asked.material, asked.editorial).map_err(|error| problem(&error, &changes))?;
     let (version, sha256) = (new.version(), Hex32(new.sha256()));
     let change = Change::PublishNotice { site: staff.site.id.clone(), notice: Box::new(new), material: asked.material };
-    app.store.change(change, &staff.actor).await?;
+    app.store.change(change, staff.actor).await?;
     Ok(private((StatusCode::CREATED, Json(PublishedNow { version, sha256, changes, warnings }))))
 }
 

@@ -85,7 +85,7 @@ pub(in crate::http) async fn set(
     settings.check().map_err(|error| Problem::refused(&error.what).at(format!("/{}", error.field)))?;
     if settings != staff.site.settings {
         let site = staff.site.id.clone();
-        app.store.change(Change::UpdateSite { site, settings }, &staff.actor).await?;
+        app.store.change(Change::UpdateSite { site, settings }, staff.actor).await?;
     }
     let registry = app.store.registry();
     let site = registry.site(staff.site.id.as_str()).unwrap_or(&staff.site);

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::{owned, private, seen, sites};
 use crate::app::App;
 use crate::http::answers::{Bodied, Guarded};
-use crate::http::api::session::hashing;
+use crate::http::api::session::Turn;
 use crate::http::body;
 use crate::http::caller::{Staff, staff};
 use crate::http::problem::Problem;
@@ -160,11 +160,11 @@ pub(in crate::http) async fn create(
     if app.store.registry().user_named(&name).is_some() {
         return Err(Problem::conflict("the name is taken").at("/name"));
     }
-    let password = hashing(&app, move || PasswordHash::of(&password)).await?;
+    let password = Turn::wait(&app).await?.hash(move || PasswordHash::of(&password)).await?;
     let created_at = app.clock.now();
     let user = User { id: users::new_id(), name, role, sites, password, created_at, disabled_at: None };
     let shown = ShownUser::new(&user, &staff);
-    app.store.change(Change::CreateUser(user), &staff.actor).await?;
+    app.store.change(Change::CreateUser(user), staff.actor).await?;
     let password = made.map(|made| made.reveal().to_owned());
     Ok(private((StatusCode::CREATED, Json(NewUser { user: shown, password }))))
 }
@@ -216,7 +216,7 @@ pub(in crate::http) async fn update(
     let password = match asked.password {
         Some(password) => {
             users::check_password(&password).map_err(|error| refused(&error))?;
-            Some(hashing(&app, move || PasswordHash::of(&password)).await?)
+            Some(Turn::wait(&app).await?.hash(move || PasswordHash::of(&password)).await?)
         }
         None => None,
     };
@@ -224,7 +224,7 @@ pub(in crate::http) async fn update(
     if update.is_empty() {
         return Err(Problem::refused("say what changes: role, sites, password or disabled"));
     }
-    app.store.change(Change::UpdateUser { id: id.clone(), update }, &staff.actor).await?;
+    app.store.change(Change::UpdateUser { id: id.clone(), update }, staff.actor.clone()).await?;
     let registry = app.store.registry();
     Ok(private(Json(ShownUser::new(find(&registry, &staff, &id)?, &staff))))
 }
@@ -252,6 +252,6 @@ pub(in crate::http) async fn remove(
     let staff = staff(&app, &method, &headers, &site, Role::Admin).await?;
     let registry = app.store.registry();
     owned(&staff, "user", &find(&registry, &staff, &id)?.sites)?;
-    app.store.change(Change::RemoveUser { id }, &staff.actor).await?;
+    app.store.change(Change::RemoveUser { id }, staff.actor).await?;
     Ok(private(StatusCode::NO_CONTENT))
 }

@@ -254,7 +254,7 @@ pub(in crate::http) async fn create(
     };
     let after = after.map(cursor).transpose()?;
     let wanted = Wanted { url, types, after, allow_private: app.config.webhook_allow_private };
-    let (webhook, secret) = manage::create(&app, &staff.site, wanted, &staff.actor).await?;
+    let (webhook, secret) = manage::create(&app, &staff.site, wanted, staff.actor).await?;
     let new = NewWebhook { webhook: ShownWebhook::new(webhook, 0), secret: secret.reveal() };
     Ok(private((StatusCode::CREATED, Json(new))))
 }
@@ -280,7 +280,7 @@ pub(in crate::http) async fn revoke(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let staff = staff(&app, &method, &headers, &site, Role::Admin).await?;
-    manage::revoke(&app, &staff.site.id, &id, &staff.actor).await?;
+    manage::revoke(&app, &staff.site.id, &id, staff.actor).await?;
     Ok(private(StatusCode::NO_CONTENT))
 }
 
@@ -310,7 +310,7 @@ pub(in crate::http) async fn redeliver(
     let staff = staff(&app, &method, &headers, &site, Role::Admin).await?;
     let RedeliverBody { event } = body::json(&headers, body).await?;
     let which = event.map_or(Again::Dead, Again::Event);
-    manage::redeliver(&app, &staff.site.id, &id, which, &staff.actor).await?;
+    manage::redeliver(&app, &staff.site.id, &id, which, staff.actor).await?;
     Ok(private(StatusCode::ACCEPTED))
 }
 

@@ -6,8 +6,6 @@ pub(in crate::http) mod statistics;
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
 use consent_core::id::RecordId;
 use consent_core::record::{Action, Leaf};
 use consent_core::time::UnixMillis;
@@ -16,6 +14,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::answers::private;
 use crate::http::caller::Staff;
 use crate::http::problem::Problem;
 use crate::store::{Change, Entry, Registry, Site, Store, StoreError};
@@ -54,7 +53,7 @@ pub(in crate::http) struct Records {
 /// Records that an officer is about to look.
 async fn looked(app: &App, staff: &Staff, target: String) -> Result<(), Problem> {
     let site = staff.site.id.clone();
-    app.store.change(Change::Access { site, action: Action::Read, target }, &staff.actor).await?;
+    app.store.change(Change::Access { site, action: Action::Read, target }, staff.actor.clone()).await?;
     Ok(())
 }
 
@@ -100,7 +99,7 @@ fn time(text: Option<&str>, name: &'static str) -> Result<Option<UnixMillis>, Pr
 }
 
 /// A range of time in two parameters.
-fn range(from: Option<&str>, to: Option<&str>) -> Result<(Option<UnixMillis>, Option<UnixMillis>), Problem> {
+pub(super) fn range(from: Option<&str>, to: Option<&str>) -> Result<(Option<UnixMillis>, Option<UnixMillis>), Problem> {
     let range = (time(from, "from")?, time(to, "to")?);
     match range {
         (Some(from), Some(to)) if from > to => Err(Problem::malformed("from is later than to").at("from")),
@@ -123,11 +122,4 @@ fn limit(asked: Option<u32>) -> Result<usize, Problem> {
         limit @ 1..=200 => Ok(limit as usize),
         _ => Err(Problem::malformed("limit is 1 to 200").at("limit")),
     }
-}
-
-/// An answer that nothing between may keep.
-fn private(answer: impl IntoResponse) -> Response {
-    let mut response = answer.into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -95,9 +95,15 @@ pub(in crate::http) async fn count(
     looked(&app, &staff, format!("statistics of {}", range_in_words((Some(from), Some(to))))).await?;
     app.store.publish(&staff.site).await?;
     let busy = || Problem::unavailable("other statistics are being counted");
-    let _turn =
-        tokio::time::timeout(PATIENCE, app.counting.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())?;
-    let counted = reading(&app, move |app| read(app, &staff.site, from, to)).await?;
+    let turn = tokio::time::timeout(PATIENCE, Arc::clone(&app.counting).acquire_owned());
+    let turn = turn.await.map_err(|_| busy())?.map_err(|_| busy())?;
+    // The turn goes along: whoever asked may hang up, and the counting goes on.
+    let counted = reading(&app, move |app| {
+        let counted = read(app, &staff.site, from, to);
+        drop(turn);
+        counted
+    });
+    let counted = counted.await?;
     let counted = counted.map_err(|records| {
         Problem::refused(format!("these are {records} records; at most {MOST} are counted at once")).at("from")
     })?;
