@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 /// How often a category or service was granted and denied.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Answers {
-    /// Decisions that granted it. One that came too late to count is not among them.
+    /// Decisions that granted it. One that came too late to count, or is unproven, is not among them.
     pub granted: u64,
     /// Decisions that denied it.
     pub denied: u64,
@@ -25,6 +25,8 @@ pub struct Day {
     pub decisions: u64,
     /// Those of them whose grants came too late to count.
     pub stale: u64,
+    /// Those of them that were taken over without what the person was shown, so that their grants do not count.
+    pub unproven: u64,
     /// By the act.
     #[schema(value_type = BTreeMap<String, u64>)]
     pub methods: BTreeMap<&'static str, u64>,
@@ -55,6 +57,7 @@ impl Counts {
         day.decisions += 1;
         let stale = leaf.effect == Some(Effect::Stale);
         day.stale += u64::from(stale);
+        day.unproven += u64::from(leaf.effect == Some(Effect::Unproven));
         if let Some(method) = leaf.method {
             *day.methods.entry(method.as_str()).or_default() += 1;
         }
@@ -68,10 +71,11 @@ impl Counts {
                 None => drop(day.languages.insert(language.clone(), 1)),
             }
         }
-        for choice in leaf.granted.iter().flatten().filter(|_| !stale) {
+        let Some(act) = leaf.act() else { return };
+        for choice in act.granted.iter().filter(|_| !stale) {
             day.answers(choice).granted += 1;
         }
-        for choice in leaf.denied.iter().flatten() {
+        for choice in &act.denied {
             day.answers(choice).denied += 1;
         }
     }

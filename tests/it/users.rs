@@ -172,6 +172,12 @@ fn a_session_is_used_only_by_pages_of_the_service() {
         let answer = api.send("POST", "/v1/sites/demo/keys", &all, body.as_bytes());
         assert_eq!(answer.status, want, "{what}: {}", answer.text());
     }
+    // Nor do they read, which is recorded in the user's name, from anywhere else.
+    for (from, want) in [("same-origin", 200), ("none", 200), ("same-site", 403), ("cross-site", 403)] {
+        let headers = [("cookie", &*cookie), ("sec-fetch-site", from)];
+        let answer = api.send("GET", "/v1/sites/demo/export", &headers, &[]);
+        assert_eq!(answer.status, want, "{from}: {}", answer.text());
+    }
     // A bad key never falls back to the session.
     let both = [("cookie", &*cookie), ("authorization", "Bearer x"), ("origin", ORIGIN), JSON];
     api.send("POST", "/v1/sites/demo/keys", &both, body.as_bytes()).expect(401);
@@ -461,16 +467,25 @@ fn statistics_count_what_the_log_holds() {
         .expect(201);
     // Too late to count: it names no predecessor though there is one.
     api.decide(&DecisionBody::save(&["marketing"]).by(subject)).expect(201);
+    // Taken over without what the person was shown: it grants nothing, and text without words is none.
+    let import = |evidence: Option<&str>| {
+        let body = DecisionBody::new("api", "none", &["marketing"]).by(new_subject()).with("source", "import");
+        api.decide_for(&evidence.map_or(body.clone(), |text| body.with("evidence", text)))
+    };
+    assert_eq!(import(None).expect(201).json()["effect"], "unproven");
+    for blank in ["", " ", "\u{a0}\n", "\u{200b}", "..."] {
+        assert_eq!(import(Some(blank)).expect(422).problem()["pointer"], "/evidence", "{blank:?}");
+    }
     let counted = send(&api, &api.officer, "GET", "/statistics", &Value::Null).expect(200).json();
     let days = counted["days"].as_object().unwrap();
     let today = now().to_string()[..10].to_owned();
     // Unless midnight has just passed, all is on one day.
     let day = days.get(&today).filter(|_| days.len() == 1).unwrap_or_else(|| panic!("{counted}"));
-    assert_eq!((&day["decisions"], &day["stale"]), (&json!(4), &json!(1)));
-    assert_eq!(day["methods"], json!({ "save": 2, "reject-all": 1, "accept-all": 1 }));
-    assert_eq!(day["layers"], json!({ "settings": 2, "first": 2 }));
-    assert_eq!(day["languages"], json!({ "en": 3, "de": 1 }));
-    assert_eq!(day["categories"]["statistics"], json!({ "granted": 2, "denied": 2 }));
+    assert_eq!((&day["decisions"], &day["stale"], &day["unproven"]), (&json!(5), &json!(1), &json!(1)));
+    assert_eq!(day["methods"], json!({ "save": 2, "reject-all": 1, "accept-all": 1, "api": 1 }));
+    assert_eq!(day["layers"], json!({ "settings": 2, "first": 2, "none": 1 }));
+    assert_eq!(day["languages"], json!({ "en": 4, "de": 1 }));
+    assert_eq!(day["categories"]["statistics"], json!({ "granted": 2, "denied": 3 }));
     assert_eq!(day["categories"]["marketing"], json!({ "granted": 1, "denied": 2 }));
     let ask = |query: &str| send(&api, &api.officer, "GET", &format!("/statistics{query}"), &Value::Null);
     let before = ask(&format!("?to={}", days_ago(1))).expect(200).json();
@@ -534,4 +549,96 @@ fn users_are_looked_after_by_command() {
     assert!(!records.contains("grace"), "no name is in the log or beside it");
     check_log(server.data()).unwrap();
     assert_eq!(consent(["user", "--help"]).status.code(), Some(0));
+}
+
+/// Sends the head of a request with the first bytes of its body; what is left is sent by what is given back.
+fn begin(server: &TestServer, head: &str, body: &str) -> impl FnOnce() -> String + use<> {
+    use std::io::Read;
+    let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{head}\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    )
+    .unwrap();
+    let (now, later) = body.split_at(1);
+    stream.write_all(now.as_bytes()).unwrap();
+    let later = later.to_owned();
+    move || {
+        stream.write_all(later.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+#[test]
+fn a_key_that_is_revoked_while_its_body_comes_makes_nothing() {
+    let server = TestServer::start();
+    let api = server.api();
+    let made = send(&api, &api.admin, "POST", "/keys", &json!({ "role": "admin" })).expect(201).json();
+    let (id, secret) = (made["key"]["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    let count = || send(&api, &api.admin, "GET", "/keys", &Value::Null).json()["keys"].as_array().unwrap().len();
+    let before = count();
+    let head = format!("POST /v1/sites/demo/keys HTTP/1.1\r\nauthorization: Bearer {secret}");
+    let finish = begin(&server, &head, &json!({ "role": "admin" }).to_string());
+    // The head was read and the key let in before it ends.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    send(&api, &api.admin, "DELETE", &format!("/keys/{id}"), &Value::Null).expect(204);
+    let answer = finish();
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert_eq!(count(), before);
+    check_log(server.data()).unwrap();
+}
+
+/// Who hangs up gives back a place in the queue only with the memory: else each would take 46 MiB more.
+#[cfg(target_os = "linux")]
+#[test]
+fn logins_that_are_abandoned_take_no_more_memory_than_one() {
+    let server = TestServer::start();
+    let body = json!({ "user": "nobody", "password": PASSWORD }).to_string();
+    for _ in 0..30 {
+        let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
+        let length = body.len();
+        write!(stream, "POST /v1/session HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 250_000, "{peak} kB");
+}
+
+#[test]
+fn what_a_user_may_see_from_now_on_is_recorded_without_naming_other_sites() {
+    let server = TestServer::start();
+    let api = server.api();
+    server.command_ok(&[
+        "site",
+        "create",
+        "shop",
+        "--log-origin",
+        "shop.example/log",
+        "--origin",
+        "https://shop.example",
+    ]);
+    let both = server.command_ok(&["key", "create", "--role", "admin", "--site", "demo", "--site", "shop"]);
+    let both = both.trim();
+    wait_until("the new key", || api.get_as(both, "/v1/sites/shop/keys").status == 200);
+    let id = create(&api, "officer", "ada");
+    let patch = |sites: &[&str]| send(&api, both, "PATCH", &format!("/users/{id}"), &json!({ "sites": sites }));
+    patch(&["demo", "shop"]).expect(200);
+    patch(&["demo"]).expect(200);
+    let told = |site: &str| {
+        let path = format!("/v1/sites/{site}/audit/records?kind=user&limit=200");
+        let answer = api.get_as(both, &path).expect(200).json();
+        let records = answer["records"].as_array().unwrap().iter().rev();
+        let targets: Vec<String> = records.map(|record| record["target"].as_str().unwrap().to_owned()).collect();
+        targets.into_iter().filter(|target| target.starts_with(&format!("user {id}"))).collect::<Vec<_>>()
+    };
+    let of = |words: &str| format!("user {id}: {words}");
+    assert_eq!(told("shop"), [of("this site added"), of("this site taken")]);
+    assert_eq!(told("demo"), [of("other sites"), of("other sites")]);
 }

@@ -23,7 +23,7 @@ use crate::http::problem::Problem;
 use crate::http::shapes::{Choice, ControlWord, LayerWord, MethodWord, SignalsShown, SourceWord, Tag, Uuid};
 use crate::http::{body, caller, limit};
 use crate::keys::Role;
-use crate::store::{Behalf, NewDecision, Recorded, Site, Store};
+use crate::store::{Behalf, NewDecision, Recorded, Site, Store, has_words};
 
 /// The longest evidence text, in bytes.
 const MAX_EVIDENCE: usize = 4096;
@@ -207,6 +207,9 @@ fn count(app: &App, site: &Site, method: Method, recorded: &Recorded) {
 fn behalf(request: &DecisionBody, key: Option<String>) -> Result<Option<Behalf>, Problem> {
     let too_long = request.evidence.as_ref().is_some_and(|text| text.len() > MAX_EVIDENCE);
     match (key, request.source) {
+        (_, _) if request.evidence.as_deref().is_some_and(|text| !has_words(text)) => {
+            Err(Problem::refused("evidence without words is none: leave it out").at("/evidence"))
+        }
         (_, _) if too_long => Err(Problem::refused(format!("evidence may have {MAX_EVIDENCE} bytes")).at("/evidence")),
         (Some(actor), Some(source)) => {
             Ok(Some(Behalf { source, evidence: request.evidence.clone(), actor, earlier: None }))
