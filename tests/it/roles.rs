@@ -98,7 +98,6 @@ fn want(whom: For, caller: Caller, unsafe_method: bool, good: u16) -> u16 {
         For::Officers | For::Admins => match caller {
             Nobody | SessionEnded => 401,
             _ if key_of_no_use => 401,
-            SessionForged => 403,
             Admin | SessionAdmin => good,
             Officer | SessionOfficer if whom == For::Officers => good,
             _ => 403,
