@@ -58,6 +58,7 @@ pub(in crate::http) struct LinkBody {
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not a JSON media type", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Refused: says what and where", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests with this key: `Retry-After` says when", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     ),
     security(("key" = []))
@@ -105,6 +106,7 @@ pub(in crate::http) struct AccountBody {
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not a JSON media type", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Refused: says what and where", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests with this key: `Retry-After` says when", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again, and deny meanwhile", body = Problem, content_type = "application/problem+json"),
     ),
     security(("key" = []))

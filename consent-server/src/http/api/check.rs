@@ -50,6 +50,7 @@ fn notice(site: &Site) -> Result<&Arc<Published>, Problem> {
         (status = 401, description = "No key, or a bad one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "A key for something else", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown category: lists those that there are", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests with this key: `Retry-After` says when", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again, and deny meanwhile", body = Problem, content_type = "application/problem+json"),
     ),
     security(("key" = []))
@@ -146,6 +147,7 @@ struct Checked {
     responses(
         (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not a JSON media type", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests with this key: `Retry-After` says when", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again, and deny meanwhile", body = Problem, content_type = "application/problem+json"),
         (status = 200, description = "One answer for each subject, in the same order", body = CheckedAll),
         (status = 401, description = "No key, or a bad one", body = Problem, content_type = "application/problem+json"),

@@ -58,6 +58,7 @@ pub(in crate::http) struct Asked {
         (status = 401, description = "No key, or a bad one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "A key for something else", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A cursor of a longer log: that of another site, or this one was restored from a back-up. Start anew", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests with this key: `Retry-After` says when", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again, and deny meanwhile", body = Problem, content_type = "application/problem+json"),
     ),
     security(("key" = []))

@@ -102,6 +102,7 @@ pub(in crate::http) async fn tile(
         (status = 401, description = "No key, or a bad one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "A key for something else", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "The published tree has no such bundle", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests with this key: `Retry-After` says when", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     ),
     security(("key" = []), ("session" = []))
