@@ -187,6 +187,7 @@ pub enum DecisionError {
     /// `api` is for decisions made on a person's behalf only; `close`, `signal` and `agent` are not.
     OnBehalf(Method),
     /// Said to be granted and to be refused.
+    #[cfg(feature = "evidence")]
     Both(ChoiceId),
 }
 
@@ -201,6 +202,7 @@ impl fmt::Display for DecisionError {
             Self::AgentGrants(choice) => {
                 write!(f, "method agent may refuse and revoke, never grant: \"{choice}\" does not hold like this now")
             }
+            #[cfg(feature = "evidence")]
             Self::Both(choice) => write!(f, "\"{choice}\" is both granted and refused"),
             Self::Layer(method, layer) => write!(f, "method {method} cannot be made on layer {layer}"),
             Self::EmptyPlaceholder => f.write_str("a placeholder that grants nothing records nothing"),
@@ -241,6 +243,7 @@ impl Answer {
     ///
     /// # Errors
     /// [`DecisionError::Unknown`] for an id that the notice version does not list, [`DecisionError::Both`] for one that is granted too.
+    #[cfg(feature = "evidence")]
     pub fn refuse_only(&mut self, refused: &[ChoiceId], outline: &Outline) -> Result<(), DecisionError> {
         for choice in refused {
             if outline.listed(choice).is_none() {
@@ -377,7 +380,7 @@ fn answer_category(answer: &mut Answer, category: &CategoryOutline, wanted: &Gra
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "evidence"))]
 mod tests {
     use alloc::vec;
 
