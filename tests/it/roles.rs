@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use consent_core::id::{RecordId, SubjectId};
 use consent_server::http::{UNDESCRIBED, openapi};
-use consent_tests::{Answer, Api, DecisionBody, ORIGIN, TestServer, new_subject, wait_until};
+use consent_tests::{Answer, Api, DecisionBody, Demo, ORIGIN, TestServer, new_subject, wait_until};
 use serde_json::{Value, json};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -295,7 +295,8 @@ fn log_in(api: &Api, name: &str) -> String {
 
 impl World {
     fn new() -> Self {
-        let server = TestServer::start();
+        // Whoever asks for everything asks often; that this is limited is asked elsewhere.
+        let server = Demo::default().variable("CONSENT_LIMIT_CHANGES_PER_SECOND", "0").start();
         let api = server.api();
         let site = ["site", "create", "shop", "--log-origin", "shop.example/log", "--origin", "https://shop.example"];
         server.command_ok(&site);

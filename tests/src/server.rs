@@ -96,6 +96,7 @@ pub struct Demo {
     temporary: bool,
     listen: Option<SocketAddr>,
     args: Vec<String>,
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 impl Demo {
@@ -131,6 +132,13 @@ impl Demo {
     #[must_use]
     pub fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|&arg| arg.to_owned()));
+        self
+    }
+
+    /// With this variable in its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &'static str, value: &'static str) -> Self {
+        self.variables.push((name, value));
         self
     }
 
@@ -195,6 +203,7 @@ impl TestServer {
             .args(&demo.args)
             .args(data.iter().flat_map(|data| [OsStr::new("--data"), data.as_os_str()]))
             .env_remove("CONSENT_LOG")
+            .envs(demo.variables)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr.try_clone().expect("a file handle can be doubled"))
