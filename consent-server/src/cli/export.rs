@@ -61,7 +61,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         bail!("there is no database in {}", data.display());
     }
     let app = app::open(&data)?;
-    let site = app.store.registry().site(&site).cloned().with_context(|| format!("there is no site {site}"))?;
+    let site = Arc::clone(super::site(&app.store.registry(), &site)?);
     block_on(record_access(&app, &site, format, range))??;
     let export = || Export::of(&app, &site, format, range);
     if output == Path::new("-") {

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use consent_core::id::SiteId;
 use consent_core::time::UnixMillis;
 
-use super::{Data, block_on, machine};
+use super::{Data, block_on, machine, site_ids};
 use crate::app;
 use crate::keys::{Role, mint, secret};
 use crate::store::{Change, Store};
@@ -67,12 +67,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             let Some(role) = Role::parse(&role) else { bail!("the role \"{role}\" is not backend, officer or admin") };
             let app = app::open(&data.data)?;
             let registry = app.store.registry();
-            let mut ids: Vec<SiteId> = Vec::new();
-            for site in &sites {
-                ids.push(registry.site(site).with_context(|| format!("there is no site {site}"))?.id.clone());
-            }
-            ids.sort();
-            ids.dedup();
+            let ids = site_ids(&registry, &sites)?;
             let now = app.clock.now();
             let (key, secret) = mint(role, ids, &label, now, days.map(|days| now.plus_days(days)));
             let id = key.id.clone();

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Subcommand;
 
 use super::{Data, block_on, machine};
@@ -41,7 +40,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::List { site, data } => {
             let app = app::open(&data.data)?;
             let registry = app.store.registry();
-            let site = registry.site(&site).with_context(|| format!("there is no site {site}"))?;
+            let site = super::site(&registry, &site)?;
             for ranged in site.keys()?.all() {
                 let to = ranged.to.map_or_else(|| "now".to_owned(), |to| to.to_string());
                 say!("{}\tfrom {} to {to}", ranged.key, ranged.from);
@@ -50,7 +49,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rotate { site, data } => {
             let app = app::open(&data.data)?;
             let registry = app.store.registry();
-            let site = registry.site(&site).with_context(|| format!("there is no site {site}"))?;
+            let site = super::site(&registry, &site)?;
             let before = app.signers.path(site.keys()?.current());
             let key = app.signers.replace(&site.log_origin)?.vkey();
             let change = Change::RotateLogKey { site: site.id.clone(), key: key.to_string() };

@@ -30,13 +30,17 @@ mod witness;
 pub use crate::draft::parse as parse_draft;
 pub use verify::{Verdict, check as verify_file};
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
+use consent_core::id::SiteId;
 
 use crate::config::Loaded;
-use crate::store::Actor;
+use crate::store::{Actor, Registry, Site};
 
 /// Consent management that can be proven: banner, service, evidence.
 #[derive(Debug, Parser)]
@@ -178,6 +182,17 @@ fn stop() -> anyhow::Result<impl Future<Output = ()>> {
     }
     #[cfg(not(unix))]
     Ok(async { drop(tokio::signal::ctrl_c().await) })
+}
+
+/// The site of this name.
+fn site<'r>(registry: &'r Registry, name: &str) -> anyhow::Result<&'r Arc<Site>> {
+    registry.site(name).with_context(|| format!("there is no site {name}"))
+}
+
+/// The sites of these names, each once.
+fn site_ids(registry: &Registry, names: &[String]) -> anyhow::Result<Vec<SiteId>> {
+    let ids: anyhow::Result<BTreeSet<SiteId>> = names.iter().map(|name| Ok(site(registry, name)?.id.clone())).collect();
+    Ok(ids?.into_iter().collect())
 }
 
 /// Who a command's acts are recorded for.

@@ -192,7 +192,7 @@ fn open(data: &Data, site: &str) -> anyhow::Result<(App, Arc<Site>)> {
         bail!("there is no database in {}", data.data.display());
     }
     let app = app::open(&data.data)?;
-    let site = app.store.registry().site(site).cloned().with_context(|| format!("there is no site {site}"))?;
+    let site = Arc::clone(super::site(&app.store.registry(), site)?);
     Ok((app, site))
 }
 
@@ -216,7 +216,7 @@ fn publish(file: &Path, site: &str, material: &[String], editorial: bool, data: 
     let draft = draft::read(file)?;
     let app = app::open(&data.data)?;
     let registry = app.store.registry();
-    let site = registry.site(site).with_context(|| format!("there is no site {site}"))?;
+    let site = super::site(&registry, site)?;
     let mut ids = Vec::new();
     for id in material {
         ids.push(CategoryId::parse(id).with_context(|| format!("--material {id}"))?);

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use consent_core::id::SiteId;
 
-use super::{Data, block_on, machine};
+use super::{Data, block_on, machine, site_ids};
 use crate::app::{self, App};
 use crate::store::{Change, Registry, Store, UserUpdate};
 use crate::users::{self, PasswordHash, User};
@@ -81,12 +81,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             let (name, role) = (users::name(&name)?, users::role(&role)?);
             let app = app::open(&data.data)?;
             let registry = app.store.registry();
-            let mut ids: Vec<SiteId> = Vec::new();
-            for site in &sites {
-                ids.push(registry.site(site).with_context(|| format!("there is no site {site}"))?.id.clone());
-            }
-            ids.sort();
-            ids.dedup();
+            let ids = site_ids(&registry, &sites)?;
             if registry.user_named(&name).is_some() {
                 bail!("there is a user {name} already");
             }

@@ -1,6 +1,7 @@
 //! `consent webhook create|list|log|revoke|redeliver`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use clap::Subcommand;
@@ -128,7 +129,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
                 .map(|text| Cursor::parse(&text).context("--after is the cursor of an event, or the next of a page"));
             let wanted = Wanted { url, types, after: after.transpose()?, allow_private };
             let app = app::open(&data.data)?;
-            let site = app.store.registry().site(&site).cloned().with_context(|| format!("there is no site {site}"))?;
+            let site = Arc::clone(super::site(&app.store.registry(), &site)?);
             let (Webhook { id, .. }, secret) = block_on(manage::create(&app, &site, wanted, machine()))??;
             eprintln!("created webhook {id}; this is the only time its secret is shown:");
             say!("{}", secret.reveal());
