@@ -124,6 +124,22 @@ impl App {
         self.store.checkpoint(site)
     }
 
+    /// Reads much on a thread that answers nobody else.
+    ///
+    /// # Errors
+    /// Those of `read`; [`StoreError::Closed`] if it did not come to its end.
+    pub async fn reading<T, E>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Self) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let app = Arc::clone(self);
+        tokio::task::spawn_blocking(move || read(&app)).await.map_err(|_| StoreError::Closed)?
+    }
+
     /// Passes on that the server is asked to stop.
     pub async fn until(self: Arc<Self>, stop: impl Future<Output = ()>) {
         stop.await;

@@ -64,7 +64,7 @@ pub async fn deliver_forever(app: Arc<App>) {
     loop {
         while tasks.try_join_next().is_some() {}
         running.retain(|_, task| !task.is_finished());
-        match courier.read(|app| app.store.webhooks()).await {
+        match courier.app.reading(|app| app.store.webhooks()).await {
             Ok(webhooks) => {
                 for webhook in webhooks {
                     if webhook.ended.is_some() {
@@ -130,14 +130,6 @@ struct Way {
 }
 
 impl Courier {
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&App) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let app = Arc::clone(&self.app);
-        tokio::task::spawn_blocking(move || read(&app)).await.map_err(|_| StoreError::Closed)?
-    }
-
     fn site(&self, webhook: &Webhook) -> Result<Arc<Site>, StoreError> {
         let site = self.app.store.registry().site(webhook.site.as_str()).cloned();
         site.ok_or_else(|| StoreError::Refused(format!("there is no site {}", webhook.site)))
@@ -171,7 +163,7 @@ impl Courier {
     /// Does what there is to do now.
     async fn round(&self, way: &mut Way) -> Result<Next, StoreError> {
         let id = way.webhook.id.clone();
-        let open = self.read(move |app| app.store.deliveries(&id, Which::Open, None, PAGE)).await?;
+        let open = self.app.reading(move |app| app.store.deliveries(&id, Which::Open, None, PAGE)).await?;
         let (again, retried): (Vec<_>, Vec<_>) = open.into_iter().partition(|delivery| delivery.state == State::Again);
         for delivery in again {
             if !self.once_more(way, delivery).await? {
@@ -187,7 +179,7 @@ impl Courier {
     /// The event of a delivery as it is now, if it still holds.
     async fn find(&self, way: &Way, delivery: &Delivery) -> Result<Option<Event>, StoreError> {
         let (site, id) = (self.site(&way.webhook)?, delivery.event.clone());
-        self.read(move |app| app.store.event(&site, &id)).await
+        self.app.reading(move |app| app.store.event(&site, &id)).await
     }
 
     /// Sends what was given up, or was delivered before, once; `false` if the webhook is gone.
@@ -235,7 +227,7 @@ impl Courier {
     /// Goes on along the feed.
     async fn advance(&self, way: &mut Way) -> Result<Next, StoreError> {
         let (site, after) = (self.site(&way.webhook)?, way.place);
-        let page = self.read({
+        let page = self.app.reading({
             let site = Arc::clone(&site);
             move |app| app.store.feed(&site, &after, PAGE, app.clock.now())
         });

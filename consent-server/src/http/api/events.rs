@@ -115,12 +115,12 @@ pub(in crate::http) async fn list(
 }
 
 async fn read(app: &Arc<App>, site: &Arc<Site>, after: Cursor, limit: usize) -> Result<Option<Page>, StoreError> {
-    let (app, id) = (Arc::clone(app), Arc::clone(site));
-    let page = tokio::task::spawn_blocking(move || {
+    let id = Arc::clone(site);
+    app.reading(move |app| {
         // The site as it is now: a notice may have been published while we waited.
         let registry = app.store.registry();
         let site = registry.site(id.id.as_str()).unwrap_or(&id);
         app.store.feed(site, &after, limit, app.clock.now())
-    });
-    page.await.map_err(|_| StoreError::Closed)?
+    })
+    .await
 }

@@ -120,7 +120,7 @@ pub(in crate::http) async fn entries(
     let (_, range) = tile.nodes().filter(|(_, range)| range.end <= size).ok_or_else(unknown)?;
     let target = format!("records {} to {} as an entry bundle", range.start, range.end - 1);
     app.store.change(Change::Access { site: site.id.clone(), action: Action::Read, target }, actor).await?;
-    let reading = tokio::task::spawn_blocking(move || -> Result<Vec<u8>, StoreError> {
+    let reading = app.reading(move |app| -> Result<Vec<u8>, StoreError> {
         let mut leaves = Vec::with_capacity(usize::from(tile.width));
         app.store.entries(&site, range.start, range.end, &mut |entry| {
             leaves.push(entry.leaf);
@@ -128,7 +128,7 @@ pub(in crate::http) async fn entries(
         })?;
         tile::bundle(leaves).map_err(|error| StoreError::Corrupt { table: "record", what: error.to_string() })
     });
-    let bundle = reading.await.map_err(|_| Problem::unavailable("the records could not be read"))??;
+    let bundle = reading.await?;
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, "application/octet-stream")];
     Ok((headers, bundle).into_response())
 }

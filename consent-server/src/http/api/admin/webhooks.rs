@@ -19,7 +19,6 @@ use crate::http::body;
 use crate::http::caller::staff;
 use crate::http::problem::Problem;
 use crate::keys::Role;
-use crate::store::StoreError;
 use crate::store::events::{Cursor, EventType};
 use crate::store::webhooks::{Again, Delivery, Ended, State as Standing, Webhook, WebhookStore, Which};
 use crate::webhooks::manage::{self, ManageError, Wanted};
@@ -165,15 +164,6 @@ impl From<ManageError> for Problem {
     }
 }
 
-/// Does what reads the database on a thread that serves nobody else.
-async fn reading<T: Send + 'static>(
-    app: &Arc<App>,
-    read: impl FnOnce(&App) -> Result<T, ManageError> + Send + 'static,
-) -> Result<T, Problem> {
-    let app = Arc::clone(app);
-    Ok(tokio::task::spawn_blocking(move || read(&app)).await.map_err(|_| StoreError::Closed)??)
-}
-
 /// The webhooks of a site, without their secrets.
 #[utoipa::path(
     get,
@@ -190,11 +180,11 @@ pub(in crate::http) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let staff = staff(&app, &method, &headers, &site, Role::Admin).await?;
-    let read = move |app: &App| {
+    let read = move |app: &App| -> Result<Vec<_>, ManageError> {
         let own = app.store.webhooks()?.into_iter().filter(|webhook| webhook.site == staff.site.id);
         own.map(|webhook| Ok(ShownWebhook::new(webhook.clone(), app.store.dead_letters(&webhook.id)?))).collect()
     };
-    Ok(private(Json(ShownWebhooks { webhooks: reading(&app, read).await? })))
+    Ok(private(Json(ShownWebhooks { webhooks: app.reading(read).await? })))
 }
 
 /// One webhook, without its secret.
@@ -217,11 +207,11 @@ pub(in crate::http) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let staff = staff(&app, &method, &headers, &site, Role::Admin).await?;
-    let read = move |app: &App| {
+    let read = move |app: &App| -> Result<_, ManageError> {
         let webhook = manage::find(app, &staff.site.id, &id)?;
         Ok(ShownWebhook::new(webhook, app.store.dead_letters(&id)?))
     };
-    Ok(private(Json(reading(&app, read).await?)))
+    Ok(private(Json(app.reading(read).await?)))
 }
 
 /// Create a webhook. Its secret is in this answer and nowhere else.
@@ -349,11 +339,11 @@ pub(in crate::http) async fn deliveries(
         return Err(Problem::malformed("before is the next of an answer").at("before"));
     }
     let which = if dead { Which::Dead } else { Which::All };
-    let read = move |app: &App| {
+    let read = move |app: &App| -> Result<_, ManageError> {
         manage::find(app, &staff.site.id, &id)?;
         Ok(app.store.deliveries(&id, which, before, limit + 1)?)
     };
-    let mut found = reading(&app, read).await?;
+    let mut found = app.reading(read).await?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().and_then(|delivery| delivery.n).filter(|_| more);

@@ -11,7 +11,7 @@ use consent_core::record::Kind;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Records, before, limit, looked, parse, private, reading, shown};
+use super::{Records, before, limit, looked, parse, private, shown};
 use crate::app::App;
 use crate::http::answers::Guarded;
 use crate::http::caller::staff;
@@ -55,7 +55,7 @@ pub(in crate::http) async fn log(
     let Query(asked) = query.map_err(|error| Problem::malformed(error.body_text()).at("query"))?;
     let (before, limit) = (self::before(asked.before)?, limit(asked.limit)?);
     looked(&app, &staff, "the access log".to_owned()).await?;
-    let found = reading(&app, move |app| find(app, &staff.site, before, limit)).await?;
+    let found = app.reading(move |app| find(app, &staff.site, before, limit)).await?;
     Ok(private(Json(found)))
 }
 

@@ -4,8 +4,6 @@ pub(in crate::http) mod access;
 pub(in crate::http) mod records;
 pub(in crate::http) mod statistics;
 
-use std::sync::Arc;
-
 use consent_core::id::RecordId;
 use consent_core::record::{Action, Leaf};
 use consent_core::time::UnixMillis;
@@ -55,16 +53,6 @@ async fn looked(app: &App, staff: &Staff, target: String) -> Result<(), Problem>
     let site = staff.site.id.clone();
     app.store.change(Change::Access { site, action: Action::Read, target }, staff.actor.clone()).await?;
     Ok(())
-}
-
-/// Does what reads much on a thread that serves nobody else.
-async fn reading<T: Send + 'static>(
-    app: &Arc<App>,
-    read: impl FnOnce(&App) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, Problem> {
-    let app = Arc::clone(app);
-    let done = tokio::task::spawn_blocking(move || read(&app)).await;
-    Ok(done.map_err(|_| Problem::unavailable("the records could not be read"))??)
 }
 
 fn parse(entry: &Entry) -> Result<Leaf, StoreError> {

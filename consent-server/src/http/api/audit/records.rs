@@ -14,7 +14,7 @@ use consent_core::time::UnixMillis;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Records, before, limit, looked, parse, private, range, reading, shown};
+use super::{Records, before, limit, looked, parse, private, range, shown};
 use crate::app::App;
 use crate::http::answers::Guarded;
 use crate::http::api::export::range_in_words;
@@ -146,7 +146,7 @@ pub(in crate::http) async fn search(
     looked(&app, &staff, wanted.in_words()).await?;
     // What was recorded a moment ago can be found, too.
     app.store.publish(&staff.site).await?;
-    let found = reading(&app, move |app| find(app, &staff.site, &wanted)).await?;
+    let found = app.reading(move |app| find(app, &staff.site, &wanted)).await?;
     Ok(private(Json(found)))
 }
 

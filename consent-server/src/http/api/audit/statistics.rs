@@ -13,7 +13,7 @@ use consent_core::time::{DAY, UnixMillis};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{looked, parse, private, range, reading};
+use super::{looked, parse, private, range};
 use crate::app::App;
 use crate::http::answers::Guarded;
 use crate::http::api::export::range_in_words;
@@ -98,7 +98,7 @@ pub(in crate::http) async fn count(
     let turn = tokio::time::timeout(PATIENCE, Arc::clone(&app.counting).acquire_owned());
     let turn = turn.await.map_err(|_| busy())?.map_err(|_| busy())?;
     // The turn goes along: whoever asked may hang up, and the counting goes on.
-    let counted = reading(&app, move |app| {
+    let counted = app.reading(move |app| {
         let counted = read(app, &staff.site, from, to);
         drop(turn);
         counted
