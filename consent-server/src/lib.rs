@@ -12,6 +12,7 @@ pub mod config;
 mod disk;
 mod draft;
 pub mod export;
+mod files;
 pub mod http;
 mod import;
 pub mod keys;

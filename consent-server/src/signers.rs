@@ -1,7 +1,6 @@
 //! The private keys of the logs: one PKCS#8 PEM file each, outside the database, readable by the owner only.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use consent_core::note::{SigningKey, VerifyingKey};
@@ -10,6 +9,7 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use sha2::{Digest, Sha256};
 
+use crate::files::write_new_private;
 use crate::random;
 use crate::store::{Signers, StoreError};
 
@@ -27,9 +27,12 @@ impl FileSigners {
 
     /// Where the private key to this public one is, or would be: the first key of a log has a file named by the log alone.
     pub fn path(&self, key: &VerifyingKey) -> PathBuf {
-        let stem = file_stem(key.name());
-        let later = self.folder.join(format!("{stem}-{:08x}.pem", key.key_id()));
+        let later = self.later(key);
         if later.exists() { later } else { self.first(key.name()) }
+    }
+
+    fn later(&self, key: &VerifyingKey) -> PathBuf {
+        self.folder.join(format!("{}-{:08x}.pem", file_stem(key.name()), key.key_id()))
     }
 
     fn first(&self, log_origin: &str) -> PathBuf {
@@ -44,36 +47,21 @@ impl FileSigners {
         SigningKey::from_seed(log_origin, key.to_bytes()).map_err(|error| refused(error.to_string()))
     }
 
-    fn write(&self, path: &Path, seed: [u8; 32]) -> std::io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        let pem =
-            ed25519_dalek::SigningKey::from_bytes(&seed).to_pkcs8_pem(LineEnding::LF).map_err(std::io::Error::other)?;
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path)?;
-        file.write_all(pem.as_bytes())?;
-        file.sync_all()?;
-        // A key that a checkpoint was signed with must not vanish with the folder's entry.
-        fs::File::open(&self.folder)?.sync_all()
+    fn make(log_origin: &str, path: impl FnOnce(&VerifyingKey) -> PathBuf) -> Result<SigningKey, StoreError> {
+        let seed = random::bytes();
+        let key = SigningKey::from_seed(log_origin, seed).map_err(|error| StoreError::Refused(error.to_string()))?;
+        let path = path(&key.vkey());
+        let pem = ed25519_dalek::SigningKey::from_bytes(&seed).to_pkcs8_pem(LineEnding::LF);
+        pem.map_err(std::io::Error::other)
+            .and_then(|pem| write_new_private(&path, pem.as_bytes()))
+            .map_err(|error| StoreError::Refused(format!("cannot write {}: {error}", path.display())))?;
+        Ok(key)
     }
 }
 
 /// What files of a log are called, without their ending: origins hold slashes.
 pub(crate) fn file_stem(log_origin: &str) -> String {
     HEXLOWER.encode(&Sha256::digest(log_origin.as_bytes())[..8])
-}
-
-impl FileSigners {
-    fn make(&self, log_origin: &str, path: impl FnOnce(&VerifyingKey) -> PathBuf) -> Result<SigningKey, StoreError> {
-        let seed = random::bytes();
-        let key = SigningKey::from_seed(log_origin, seed).map_err(|error| StoreError::Refused(error.to_string()))?;
-        let path = path(&key.vkey());
-        self.write(&path, seed)
-            .map_err(|error| StoreError::Refused(format!("cannot write {}: {error}", path.display())))?;
-        Ok(key)
-    }
 }
 
 impl Signers for FileSigners {
@@ -93,11 +81,11 @@ impl Signers for FileSigners {
             // A site's creation that was undone after this file was written: the key signed nothing yet.
             return Self::read(&path, log_origin);
         }
-        self.make(log_origin, |_| path)
+        Self::make(log_origin, |_| path)
     }
 
     fn replace(&self, log_origin: &str) -> Result<SigningKey, StoreError> {
         // If the database does not take the rotation, the file stays, and its key has signed nothing.
-        self.make(log_origin, |key| self.folder.join(format!("{}-{:08x}.pem", file_stem(log_origin), key.key_id())))
+        Self::make(log_origin, |key| self.later(key))
     }
 }

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Data;
 use crate::clock::{Clock, SystemClock};
+use crate::files::{make_private_folder, new_private, write_new_private, write_whole};
 use crate::signers::{FileSigners, file_stem};
 use crate::store::Signers;
 use crate::store::sqlite::copy;
-use crate::store::sqlite::write_whole;
 
 /// The file in a back-up, and the one beside a database that says when it was last made.
 const DESCRIPTION: &str = "backup.json";
@@ -194,29 +194,17 @@ fn copy_keys(from: &Path, to: &Path) -> anyhow::Result<()> {
             }
             continue;
         }
-        private(&target)?;
-        fs::write(&target, key)?;
-        fs::File::open(&target)?.sync_all()?;
+        write_new_private(&target, &key).with_context(|| format!("cannot write {}", target.display()))?;
     }
-    Ok(fs::File::open(&to)?.sync_all()?)
+    Ok(())
 }
 
-/// Makes a folder that only its owner may look into.
 fn make_folder(path: &Path) -> anyhow::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).with_context(|| format!("cannot make the folder {}", path.display()))
+    make_private_folder(path).with_context(|| format!("cannot make the folder {}", path.display()))
 }
 
-/// Makes a new file that only its owner may read, before anything is in it.
 fn private(path: &Path) -> anyhow::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(|_| ()).with_context(|| format!("cannot write {}", path.display()))
+    new_private(path).map(drop).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn progress<T>(unit: &str, work: impl FnOnce(&ProgressBar) -> T) -> T {

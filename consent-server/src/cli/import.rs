@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::{ACTOR, Data, block_on, machine};
 use crate::app::{self, App};
+use crate::files::new_private;
 use crate::import::{self, Claim, Peer, slug};
 use crate::store::{
     Behalf, Change, DecideError, Earlier, NewDecision, Published, Recorded, Site, Store, StoreError, has_words,
@@ -130,7 +131,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         bail!("there is no database in {}", data.display());
     }
     let app = app::open(data)?;
-    let site = app.store.registry().site(site).cloned().with_context(|| format!("there is no site {site}"))?;
+    let site = Arc::clone(super::site(&app.store.registry(), site)?);
     let published = site.notice().cloned().with_context(|| format!("{} has no notice: publish one first", site.id))?;
     for (old, new) in map {
         if new.as_ref().is_some_and(|new| published.outline.listed(new).is_none()) {
@@ -147,7 +148,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let cookies = cookies
         .as_ref()
         .filter(|_| !dry_run)
-        .map(|path| private_file(path).map(BufWriter::new).with_context(|| format!("cannot write {}", path.display())));
+        .map(|path| new_private(path).map(BufWriter::new).with_context(|| format!("cannot write {}", path.display())));
     let input = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     let bar = progress(input.metadata().map_or(0, |about| about.len()));
     app.store.write_beside_a_server();
@@ -480,15 +481,6 @@ fn meant(name: &str, outline: &Outline) -> Option<Vec<ChoiceId>> {
     });
     let places: Vec<_> = places.collect();
     (!places.is_empty()).then_some(places)
-}
-
-/// A new file that only its owner reads: it says whose cookie is which.
-fn private_file(path: &Path) -> std::io::Result<File> {
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 /// Skips the rest of a line; returns how much that was.

@@ -11,8 +11,8 @@ use consent_core::note::{self, NoteError, VerifyingKey};
 use serde::Serialize;
 
 use crate::clock::{Clock, SystemClock};
+use crate::files::write_whole;
 use crate::log_client::{ClientError, LogClient};
-use crate::store::sqlite::write_whole;
 
 /// Follow a log, and alarm if its past is ever changed.
 ///

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use super::{serve_on, stop};
 use crate::app;
 use crate::clock::SystemClock;
+use crate::files::make_private_folder;
 use crate::http;
 use crate::signers::FileSigners;
 use crate::store::Signers;
@@ -71,11 +72,7 @@ impl Named {
 }
 
 fn make_folder(path: &Path) -> anyhow::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).with_context(|| format!("cannot make the folder {}", path.display()))
+    make_private_folder(path).with_context(|| format!("cannot make the folder {}", path.display()))
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {

@@ -5,13 +5,13 @@
 
 use std::fmt;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::files::write_new_private;
 use crate::random;
 
 /// What a secret's text begins with.
@@ -87,15 +87,7 @@ impl Secrets {
     /// # Errors
     /// If it cannot be written, or there is one already.
     pub fn write(&self, webhook: &str, secret: &WebhookSecret) -> std::io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(self.path(webhook))?;
-        writeln!(file, "{}", secret.reveal())?;
-        file.sync_all()?;
-        fs::File::open(&self.folder)?.sync_all()
+        write_new_private(&self.path(webhook), format!("{}\n", secret.reveal()).as_bytes())
     }
 
     /// Removes the secret of a webhook that has ended.

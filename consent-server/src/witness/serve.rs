@@ -24,7 +24,7 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 use super::name_of;
 use super::policy::Logs;
 use crate::clock::Clock;
-use crate::store::sqlite::write_whole;
+use crate::files::write_whole;
 
 /// A witness with its state.
 pub struct Witness {

@@ -38,7 +38,6 @@ use super::{
 use crate::clock::Clock;
 use crate::metrics::Commits;
 use crate::users::Session;
-pub(crate) use published::write_whole;
 
 use published::PublishedFiles;
 use recent::Recent;

@@ -4,8 +4,8 @@
 //! more: at every start each log must still have every record that its last published checkpoint signs.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -13,6 +13,7 @@ use consent_core::checkpoint::Checkpoint;
 use consent_core::merkle::root_at;
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::files::write_whole;
 use crate::signers::file_stem;
 use crate::store::tree::Stored;
 use crate::store::{Site, StoreError};
@@ -171,16 +172,4 @@ pub(super) fn extends(db: &Connection, site: &Site, checkpoint: &Checkpoint) -> 
 fn aside(path: &Path) -> PathBuf {
     let free = (1..=u32::MAX).map(|n| path.with_extension(format!("rolled-back-{n}.txt"))).find(|path| !path.exists());
     free.expect("numbers do not end")
-}
-
-/// Writes a file that is there as a whole or not at all, also after a power cut.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
-    fs::create_dir_all(folder)?;
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(folder)?.sync_all()
 }
