@@ -224,3 +224,19 @@ test("in a window of 320 by 400 px the settings still show every control", async
     assert.ok(box.y >= 0 && box.y + box.height <= 400, name);
   }
 });
+
+describe("what third parties read", () => {
+  for (const width of [320, 1280]) {
+    for (const colorScheme of ["light", "dark"]) {
+      test(`the keys of the log and the description of the API fit ${width} px, ${colorScheme}`, async () => {
+        const visitor = await Visitor.arrive(null, demos.notice, { viewport: { width, height: heights[width] }, colorScheme });
+        for (const [name, address] of [["log-keys", "/v1/sites/demo/log/keys.html"], ["docs", "/docs"]]) {
+          await visitor.page.goto(demos.notice.origin + address);
+          await visitor.page.screenshot({ path: path.join(shots, `${name}-${width}-${colorScheme}.png`) });
+          assert.deepEqual(await faults(visitor.page), [], name);
+        }
+        await visitor.context.close();
+      });
+    }
+  }
+});
