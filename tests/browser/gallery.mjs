@@ -133,6 +133,8 @@ export async function arrive(t, gallery, { site, lang, asked, style, returning, 
     const value = `1.1.${decided}.${subjectText()}.statistics~marketing.`;
     await visitor.context.addCookies([{ name: "consent", value, url: gallery.origin }]);
   }
+  // A site that a command has made is noticed within a quarter of a second, which a page can be faster than.
+  await eventually("the server knows the site", async () => (await fetch(gallery.address(site, "notice"))).ok);
   await visitor.visit("/gallery.html");
   return visitor;
 }
